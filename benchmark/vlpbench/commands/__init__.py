@@ -1,0 +1,1 @@
+"""One module per command; each imports what it needs, so that a quick command stays quick."""

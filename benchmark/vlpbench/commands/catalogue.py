@@ -1,0 +1,184 @@
+"""`vlpbench list` and `vlpbench describe`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from vlpbench.cards import Card, MethodCard, SourceCard, TaskCard
+from vlpbench.errors import UnknownNameError
+from vlpbench.protocol import load_protocol, protocol_names
+from vlpbench.registry import REGISTRY
+from vlpbench.suite import load_suite, suite_names
+
+KINDS = ("methods", "tasks", "suites", "protocols", "sources")
+
+
+def list_names(what: str, *, plugins: tuple[Path, ...]) -> None:
+    """Print a table per kind.
+
+    Raises:
+        UnknownNameError: for a kind that does not exist.
+    """
+    _take(plugins)
+    if what != "all" and what not in KINDS:
+        raise UnknownNameError("kind of thing to list", what, [*KINDS, "all"])
+    console = Console()
+    tables: dict[str, Callable[[], Table]] = {
+        "methods": _methods,
+        "tasks": _tasks,
+        "suites": _suites,
+        "protocols": _protocols,
+        "sources": _sources,
+    }
+    for kind in KINDS if what == "all" else (what,):
+        console.print(tables[kind]())
+    for module, reason in REGISTRY.failures().items():
+        console.print(f"plug-in not loaded: {module} ({reason})", style="red", markup=False)
+
+
+def describe(name: str, *, plugins: tuple[Path, ...]) -> None:
+    """Print everything known of a name.
+
+    Raises:
+        UnknownNameError: if nothing has that name.
+    """
+    _take(plugins)
+    console = Console(soft_wrap=True)
+    for kind in ("method", "task", "source"):
+        if name in REGISTRY.names(kind):
+            _card(console, kind, REGISTRY.card(kind, name))
+            return
+    if name in protocol_names():
+        _protocol(console, name)
+    elif name in suite_names() or name.endswith(".toml"):
+        _suite(console, name)
+    else:
+        known = [*REGISTRY.names("method"), *REGISTRY.names("task"), *REGISTRY.names("source")]
+        raise UnknownNameError(
+            "method, task, source, protocol or suite", name, [*known, *protocol_names(), *suite_names()]
+        )
+
+
+def _take(plugins: tuple[Path, ...]) -> None:
+    for path in plugins:
+        REGISTRY.add_file(path)
+
+
+def _grid(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _methods() -> Table:
+    table = _grid("Methods", "name", "title", "venue", "trains", "needs", "architectures")
+    for name in REGISTRY.names("method"):
+        card = REGISTRY.card("method", name)
+        if isinstance(card, MethodCard):
+            needs = ", ".join([*card.needs, *([f"{card.supervision} {card.mark}"] if card.supervision else [])])
+            row = (
+                name,
+                card.row_title,
+                card.venue,
+                "yes" if card.trains else "no",
+                needs or "-",
+                ", ".join(card.architectures),
+            )
+            table.add_row(*row)
+    return table
+
+
+def _tasks() -> Table:
+    table = _grid("Tasks", "name", "head", "metrics")
+    for name in REGISTRY.names("task"):
+        card = REGISTRY.card("task", name)
+        if isinstance(card, TaskCard):
+            table.add_row(name, card.summary, ", ".join(card.metrics))
+    return table
+
+
+def _suites() -> Table:
+    table = _grid("Suites", "name", "what it is", "backbone", "dataset-task pairs")
+    for name in suite_names():
+        suite = load_suite(name)
+        pairs = ", ".join(f"{pair.dataset}/{pair.task}" for pair in suite.pairs)
+        table.add_row(
+            name,
+            suite.title + ("; needs --data" if suite.needs_data else ""),
+            f"{suite.arch} at {suite.image_size} px",
+            pairs,
+        )
+    return table
+
+
+def _protocols() -> Table:
+    table = _grid("Protocols", "name", "what it is")
+    for name in protocol_names():
+        table.add_row(name, load_protocol(name).title)
+    return table
+
+
+def _sources() -> Table:
+    table = _grid("Data sources", "name", "what it is", "how to get it")
+    for name in REGISTRY.names("source"):
+        card = REGISTRY.card("source", name)
+        if isinstance(card, SourceCard):
+            table.add_row(name, card.title, card.how)
+    return table
+
+
+def _card(console: Console, kind: str, card: Card) -> None:
+    console.print(f"{kind} {card.name}", style="bold", highlight=False)
+    for field in fields(card):
+        value = getattr(card, field.name)
+        if field.name == "name" or value in ("", (), {}):
+            continue
+        if isinstance(value, dict):
+            value = tuple(f"{key}: {text}" for key, text in value.items())
+        if isinstance(value, tuple):
+            console.print(f"  {field.name}:", highlight=False)
+            for item in value:
+                console.print(f"    - {item}", markup=False, highlight=False)
+        else:
+            console.print(f"  {field.name}: {value}", markup=False, highlight=False)
+    if kind == "method":
+        _options(console, card.name)
+
+
+def _options(console: Console, name: str) -> None:
+    """The switches of a method, with defaults; this imports the method."""
+    options = getattr(REGISTRY.target("method", name), "options_type", None)
+    if options is None or not fields(options):
+        return
+    console.print("  switches (set with --set options.NAME=VALUE):", highlight=False)
+    for field in fields(options):
+        console.print(f"    - {field.name} = {field.default!r}", markup=False, highlight=False)
+    console.print(f"  {' '.join((options.__doc__ or '').split())}", markup=False, highlight=False)
+
+
+def _protocol(console: Console, name: str) -> None:
+    protocol = load_protocol(name)
+    console.print(f"protocol {name}, version {protocol.version}: {protocol.title}", style="bold", highlight=False)
+    for task, settings in protocol.settings.items():
+        table = _grid(task, "field", "value", "source")
+        for field in fields(settings):
+            table.add_row(field.name, str(getattr(settings, field.name)), protocol.sources[f"{task}.{field.name}"])
+        console.print(table)
+
+
+def _suite(console: Console, name: str) -> None:
+    suite = load_suite(name)
+    console.print(f"suite {suite.name}: {suite.title}", style="bold", highlight=False)
+    console.print(f"  {suite.note}", highlight=False)
+    console.print(f"  default: {suite.arch} at {suite.image_size} px, protocol {suite.protocol}", highlight=False)
+    console.print(f"  corpus: {suite.corpus.source} {dict(suite.corpus.options)}", markup=False, highlight=False)
+    table = _grid("Dataset-task pairs", "dataset", "title", "task", "metric", "labels")
+    for pair in suite.pairs:
+        table.add_row(pair.dataset, suite.datasets[pair.dataset].title, pair.task, pair.metric, ", ".join(pair.labels))
+    console.print(table)

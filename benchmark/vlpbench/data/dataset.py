@@ -1,0 +1,129 @@
+"""What tasks and pre-training read: views of prepared folders."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from vlpbench.canonical import content_hash
+from vlpbench.data.geometry import Box
+from vlpbench.data.prepared import Prepared
+from vlpbench.data.splits import SPLITS
+from vlpbench.errors import UnknownNameError, VlpbenchError
+from vlpbench.suite import TaskSpec
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images of one dataset as one task sees them: only rows annotated for the task.
+
+    Row numbers everywhere are rows of the prepared manifest, so that features can be shared between tasks.
+
+    Attributes:
+        prepared: the folder.
+        pair: dataset, task, metric and labels.
+        limit: cap on images per split, None for all.
+    """
+
+    prepared: Prepared
+    pair: TaskSpec
+    limit: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Name within the suite."""
+        return self.pair.dataset
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square images, pixels."""
+        return int(self.prepared.images.shape[1])
+
+    @cached_property
+    def label_names(self) -> tuple[str, ...]:
+        """Label columns (classification) or box labels (detection), in a fixed order.
+
+        Raises:
+            UnknownNameError: for a label the data does not have.
+        """
+        columns = [column.removeprefix("label:") for column in map(str, self.prepared.manifest) if column.startswith("label:")]
+        if self.pair.task == "classification":
+            for name in self.pair.labels:
+                if name not in columns:
+                    raise UnknownNameError(f"label of {self.name}", name, columns)
+            return self.pair.labels or tuple(columns)
+        return self.pair.labels or tuple(sorted({box.label for boxes in self._all_boxes for box in boxes}))
+
+    @cached_property
+    def _all_boxes(self) -> list[tuple[Box, ...]]:
+        return [tuple(Box(**box) for box in json.loads(text)) for text in self.prepared.manifest["boxes"]]
+
+    @cached_property
+    def _annotated(self) -> np.ndarray:
+        manifest = self.prepared.manifest
+        if self.pair.task == "classification":
+            known = manifest[[f"label:{name}" for name in self.label_names]].notna()
+            return np.asarray(known.any(axis=1))
+        if self.pair.task == "segmentation":
+            return np.asarray(manifest["mask_row"] >= 0)
+        return np.asarray(manifest["boxes_known"].astype(bool))
+
+    @cached_property
+    def splits(self) -> dict[str, Int[np.ndarray, " rows"]]:
+        """Annotated rows of train, val and test.
+
+        Raises:
+            VlpbenchError: if one of them is empty.
+        """
+        names = self.prepared.manifest["split"].to_numpy()
+        rows = {name: np.flatnonzero(self._annotated & (names == name))[: self.limit] for name in SPLITS}
+        for name, found in rows.items():
+            if len(found) == 0:
+                raise VlpbenchError(
+                    f"The {name} split of {self.name!r} holds no image annotated for {self.pair.task}. "
+                    "Check the label, mask and boxes options of the dataset, and its split column."
+                )
+        return rows
+
+    @cached_property
+    def split_hash(self) -> str:
+        """Hash of the image ids in train, val and test."""
+        ids = self.prepared.manifest["image_id"].to_numpy()
+        return content_hash({name: sorted(ids[rows].tolist()) for name, rows in self.splits.items()}, 16)
+
+    def image_ids(self, rows: Int[np.ndarray, " n"]) -> list[str]:
+        """Ids of the given rows."""
+        return [str(name) for name in self.prepared.manifest["image_id"].to_numpy()[rows]]
+
+    def images(self, rows: Int[np.ndarray, " n"]) -> UInt8[np.ndarray, "n size size"]:
+        """Grey pixels of the given rows."""
+        return np.ascontiguousarray(self.prepared.images[rows])
+
+    def labels(self, rows: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n classes"]:
+        """Labels of the given rows: 0, 1 or NaN where unknown."""
+        columns = [f"label:{name}" for name in self.label_names]
+        labels: Float[np.ndarray, "n classes"] = self.prepared.manifest[columns].to_numpy(dtype=np.float64)[rows]
+        return labels
+
+    def masks(self, rows: Int[np.ndarray, " n"]) -> UInt8[np.ndarray, "n size size"]:
+        """Masks of the given rows: 0 background, 1 foreground, 255 not to be counted."""
+        return np.ascontiguousarray(self.prepared.masks[self.prepared.manifest["mask_row"].to_numpy()[rows]])
+
+    def boxes(self, rows: Int[np.ndarray, " n"]) -> list[tuple[Box, ...]]:
+        """Boxes of the given rows whose label the task knows, in pixels of the prepared square."""
+        known = set(self.label_names)
+        return [tuple(box for box in self._all_boxes[row] if box.label in known) for row in rows]
+
+    def strata(self, rows: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n classes"]:
+        """What a fraction is stratified by: labels, whether a mask has foreground, or which box labels occur."""
+        if self.pair.task == "classification":
+            return self.labels(rows)
+        if self.pair.task == "segmentation":
+            shown = (self.masks(rows) == 1).any(axis=(1, 2))
+            return np.asarray(shown, dtype=np.float64)[:, None]
+        found = [{box.label for box in boxes} for boxes in self.boxes(rows)]
+        return np.array([[float(name in labels) for name in self.label_names] for labels in found])

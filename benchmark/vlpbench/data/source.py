@@ -1,0 +1,121 @@
+"""The contract of a data source: rows first, pixels on demand."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from vlpbench.data.geometry import Box
+from vlpbench.suite import DataSpec
+
+IGNORED = 255
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """What is known of one image before its pixels are read.
+
+    Attributes:
+        image_id: unique within the source.
+        patient: patient the image is of; splits keep patients together.
+        study: study the image belongs to; images of one study share the report.
+        split: "train", "val" or "test" where the source says so, else "".
+        report: report text, "" where there is none.
+        summary: a shorter wording of the report, "" where there is none.
+        labels: label name to 0.0, 1.0, or NaN where unknown.
+        boxes: in pixels of the source image.
+        boxes_known: False where nobody looked for boxes, so that none does not mean absent.
+        has_mask: whether a mask comes with the pixels.
+        mask_path: where the mask comes from, "" where it is drawn with the pixels or there is none.
+        source_path: where the pixels come from, for the user to find.
+        content: hash of what the pixels are made from.
+    """
+
+    image_id: str
+    patient: str
+    study: str
+    split: str = ""
+    report: str = ""
+    summary: str = ""
+    labels: Mapping[str, float] = field(default_factory=dict)
+    boxes: tuple[Box, ...] = ()
+    boxes_known: bool = True
+    has_mask: bool = False
+    mask_path: str = ""
+    source_path: str = ""
+    content: str = ""
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """One decoded image.
+
+    Attributes:
+        image: grey values.
+        mask: 0 background, 1 foreground, 255 not to be counted; None where there is none.
+        height: of the source image, in which boxes are given; larger than the array after a reduced-scale decode.
+        width: likewise.
+        boxes: in pixels of the source image, where they are known only with the pixels; None leaves the row's own.
+    """
+
+    image: UInt8[np.ndarray, "h w"]
+    mask: UInt8[np.ndarray, "mask_h mask_w"] | None
+    height: int
+    width: int
+    boxes: tuple[Box, ...] | None = None
+
+
+@dataclass(frozen=True)
+class SourceRequest:
+    """What is asked of a source.
+
+    Attributes:
+        data: name and options, from the suite.
+        root: the user's `--data` folder, None when not given.
+        image_size: side of the prepared square, pixels.
+    """
+
+    data: DataSpec
+    root: Path | None
+    image_size: int
+
+
+class BadAnnotationError(Exception):
+    """A mask or box that does not fit its image: however rare, it stops the run."""
+
+
+class Source(ABC):
+    """Rows first, then pixels one by one, possibly in another process.
+
+    Subclasses are registered with `register_source`, are picklable, and are made with one argument, the request.
+    """
+
+    def __init__(self, request: SourceRequest) -> None:
+        """Keep the request."""
+        self.request = request
+
+    @abstractmethod
+    def stamp(self) -> object:
+        """Something cheap, in plain data, that changes whenever the input may have changed."""
+
+    @abstractmethod
+    def rows(self) -> Sequence[ImageRow]:
+        """Every image there is.
+
+        Raises:
+            BadInputError: with all problems of the table at once.
+        """
+
+    @abstractmethod
+    def read(self, row: ImageRow) -> Pixels:
+        """Pixels of one row.
+
+        Raises:
+            UnreadableImageError: if the image, or its mask, cannot be decoded.
+            BadAnnotationError: if mask or boxes do not fit the image.
+        """

@@ -1,0 +1,244 @@
+"""What `vlpbench run` would do, and what is already there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from vlpbench.backbone import Backbone, BackboneCard, Preprocessing, read_card
+from vlpbench.cards import MethodCard, TaskCard
+from vlpbench.data.corpus import Corpus
+from vlpbench.data.dataset import Dataset
+from vlpbench.data.prepared import Prepared, prepare
+from vlpbench.data.source import SourceRequest
+from vlpbench.errors import VlpbenchError
+from vlpbench.pretraining.recipe import Recipe, resolve_recipe
+from vlpbench.protocol import Protocol, Settings, load_protocol
+from vlpbench.registry import REGISTRY
+from vlpbench.specs import Foundations, PretrainSpec, RunSpec, run_key
+from vlpbench.store import RecordStore
+from vlpbench.suite import DataSpec, Suite, TaskSpec
+from vlpbench.task import Task
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for, names resolved.
+
+    Attributes:
+        suite: the suite.
+        methods: registered names, in order.
+        tasks: registered names.
+        arch: backbone architecture.
+        image_size: side of the input, pixels.
+        fractions: of the training labels, each in (0, 1].
+        seeds: evaluation seeds.
+        pretrain_seed: seed of pre-training and of random initialisation.
+        protocol: protocol name.
+        recipe: recipe settings put over the suite's.
+        limit: cap on images per split, None for all.
+        data: folder of real data, None for embedded suites.
+        results: folder of records and predictions.
+        work: folder of prepared data, backbones, caches and logs.
+        device: "cpu", "cuda" or "cuda:1".
+        jobs: processes that prepare data.
+    """
+
+    suite: Suite
+    methods: tuple[str, ...]
+    tasks: tuple[str, ...]
+    arch: str
+    image_size: int
+    fractions: tuple[float, ...]
+    seeds: tuple[int, ...]
+    pretrain_seed: int
+    protocol: str
+    recipe: Mapping[str, Any]
+    limit: int | None
+    data: Path | None
+    results: Path
+    work: Path
+    device: str
+    jobs: int
+
+    @property
+    def pairs(self) -> tuple[TaskSpec, ...]:
+        """Dataset-task pairs of the suite that the chosen tasks cover."""
+        return tuple(pair for pair in self.suite.pairs if pair.task in self.tasks)
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """One evaluation cell.
+
+    Attributes:
+        spec: who is evaluated on what.
+        pair: its dataset-task pair.
+        key: name of its record, None while the backbone is not there yet.
+        state: "done", "to do" or "refused".
+        reason: why it is refused.
+    """
+
+    spec: RunSpec
+    pair: TaskSpec
+    key: str | None
+    state: str
+    reason: str = ""
+
+
+@dataclass
+class Plan:
+    """A request worked out: data, backbones and cells. Data is prepared when it is first asked for.
+
+    Attributes:
+        request: what was asked.
+        progress: told, while data is prepared, its name and how many of how many images are done.
+    """
+
+    request: Request
+    progress: Callable[[str, int, int], None] | None = None
+
+    @cached_property
+    def protocol(self) -> Protocol:
+        """The protocol."""
+        return load_protocol(self.request.protocol)
+
+    @cached_property
+    def store(self) -> RecordStore:
+        """The result store."""
+        return RecordStore(self.request.results)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe, resolved."""
+        return resolve_recipe(self.request.suite.pretraining, self.request.recipe)
+
+    @cached_property
+    def prepared(self) -> dict[str, Prepared]:
+        """Prepared folders by name, "corpus" among them where a method trains."""
+        suite = self.request.suite
+        wanted: dict[str, DataSpec] = {pair.dataset: suite.datasets[pair.dataset] for pair in self.request.pairs}
+        if any(self.method_card(name).trains for name in self.request.methods):
+            wanted = {"corpus": suite.corpus, **wanted}
+        return {name: self._prepare(name, data) for name, data in wanted.items()}
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        """The pre-training corpus."""
+        return Corpus(self.prepared["corpus"], self.request.limit)
+
+    @cached_property
+    def datasets(self) -> dict[TaskSpec, Dataset]:
+        """Datasets by pair."""
+        return {pair: Dataset(self.prepared[pair.dataset], pair, self.request.limit) for pair in self.request.pairs}
+
+    def method_card(self, name: str) -> MethodCard:
+        """Card of a method."""
+        card = REGISTRY.card("method", name)
+        if not isinstance(card, MethodCard):
+            raise TypeError(f"{name} has no method card")
+        return card
+
+    def pretrain_spec(self, method: str) -> PretrainSpec:
+        """The pre-training run a method needs."""
+        card = self.method_card(method)
+        request = self.request
+        return PretrainSpec(
+            method=method,
+            method_version=card.version,
+            arch=request.arch,
+            image_size=request.image_size,
+            suite=request.suite.name,
+            corpus_fingerprint=self.corpus.fingerprint if card.trains else "",
+            recipe=self.recipe.canonical() if card.trains else "{}",
+            seed=request.pretrain_seed,
+        )
+
+    def backbone_folder(self, method: str) -> Path:
+        """Where a method's backbone lies, or will."""
+        spec = self.pretrain_spec(method)
+        return self.request.work / "backbones" / f"{method}-{spec.arch.replace('/', '_')}-{spec.key}"
+
+    def backbone_card(self, method: str) -> BackboneCard | None:
+        """Card of a method's backbone, None while it is not there."""
+        folder = self.backbone_folder(method)
+        return read_card(folder) if (folder / "backbone.json").is_file() else None
+
+    @cached_property
+    def blank_card(self) -> BackboneCard:
+        """Card of the architecture before any weights."""
+        import torch
+
+        with torch.device("meta"):
+            return Backbone(self.request.arch, Preprocessing(self.request.image_size)).card
+
+    def settings(self, pair: TaskSpec) -> Settings:
+        """Resolved settings of a pair's task."""
+        return self.protocol.for_task(pair.task, self.request.suite.evaluation.get(pair.task))
+
+    def foundations(self, pair: TaskSpec, card: BackboneCard) -> Foundations:
+        """What a cell's number stands on."""
+        task_card = REGISTRY.card("task", pair.task)
+        dataset = self.datasets[pair]
+        return Foundations(
+            weights_sha256=card.sha256,
+            data_fingerprint=dataset.prepared.fingerprint,
+            split_hash=dataset.split_hash,
+            settings_hash=self.protocol.settings_hash(self.settings(pair)),
+            task_version=task_card.version if isinstance(task_card, TaskCard) else 0,
+        )
+
+    def cells(self, method: str) -> list[PlannedCell]:
+        """Every cell of a method, in the order it is run."""
+        card = self.backbone_card(method)
+        cells = []
+        for pair in self.request.pairs:
+            reason = open_task(pair.task).refuses(card or self.blank_card)
+            for fraction in self.request.fractions:
+                for seed in self.request.seeds:
+                    cells.append(self._cell(method, pair, fraction, seed, card, reason))
+        return cells
+
+    def _cell(
+        self, method: str, pair: TaskSpec, fraction: float, seed: int, card: BackboneCard | None, reason: str | None
+    ) -> PlannedCell:
+        request = self.request
+        spec = RunSpec(
+            method=method,
+            arch=request.arch,
+            image_size=request.image_size,
+            suite=request.suite.name,
+            task=pair.task,
+            dataset=pair.dataset,
+            fraction=fraction,
+            seed=seed,
+            protocol=request.protocol,
+            pretrain_seed=request.pretrain_seed,
+            limit=request.limit,
+        )
+        if reason is not None:
+            return PlannedCell(spec, pair, None, "refused", reason)
+        if card is None:
+            return PlannedCell(spec, pair, None, "to do")
+        key = run_key(spec, self.foundations(pair, card))
+        return PlannedCell(spec, pair, key, "done" if self.store.has(spec, key) else "to do")
+
+    def _prepare(self, name: str, data: DataSpec) -> Prepared:
+        request = SourceRequest(data, self.request.data, self.request.image_size)
+        progress = None if self.progress is None else partial(self.progress, name)
+        return prepare(request, self.request.work, jobs=self.request.jobs, progress=progress)
+
+
+def open_task(name: str) -> Task:
+    """An instance of a registered task.
+
+    Raises:
+        UnknownNameError: for an unknown name.
+    """
+    task = REGISTRY.target("task", name)()
+    if not isinstance(task, Task):
+        raise VlpbenchError(f"The task {name!r} is not a vlpbench.task.Task.")
+    return task

@@ -1,0 +1,56 @@
+"""The boxes CSV of a `table` folder."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pandas as pd
+
+from vlpbench.data.geometry import Box
+from vlpbench.errors import UnknownNameError, VlpbenchError
+
+COLUMNS = ("image", "label", "x", "y", "width", "height")
+
+
+def read_boxes(path: Path, *, known: set[str], problems: list[str]) -> dict[str, tuple[Box, ...]]:
+    """Boxes by image: pixels of the image file, top-left origin.
+
+    Args:
+        path: CSV with columns image, label, x, y, width, height.
+        known: image names of the table.
+        problems: list that bad rows are added to.
+
+    Raises:
+        VlpbenchError: if the file is missing, unreadable or lacks a column.
+    """
+    if not path.is_file():
+        raise VlpbenchError(f"No boxes file at {path}. Expected a CSV with columns {', '.join(COLUMNS)}.")
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise VlpbenchError(f"{path} is not a readable CSV file in UTF-8: {error}") from error
+    for column in COLUMNS:
+        if column not in frame.columns:
+            raise UnknownNameError(f"column of {path}", column, frame.columns)
+    boxes: dict[str, list[Box]] = {}
+    for line, entry in enumerate(frame.to_dict(orient="records")):
+        where = f"{path.name} row {line + 2}"
+        try:
+            x, y, width, height = (float(entry[column]) for column in COLUMNS[2:])
+        except ValueError:
+            problems.append(
+                f"{where}: x, y, width and height must be numbers; got {[entry[name] for name in COLUMNS[2:]]}"
+            )
+            continue
+        if not all(map(math.isfinite, (x, y, width, height))):
+            problems.append(f"{where}: x, y, width and height must be finite")
+        elif width <= 0 or height <= 0:
+            problems.append(f"{where}: the box has no area ({width:g} x {height:g})")
+        elif entry["image"] not in known:
+            problems.append(f"{where}: image {entry['image']!r} is not in the table")
+        elif not entry["label"]:
+            problems.append(f"{where}: the label is blank")
+        else:
+            boxes.setdefault(entry["image"], []).append(Box(entry["label"], x, y, width, height))
+    return {image: tuple(found) for image, found in boxes.items()}

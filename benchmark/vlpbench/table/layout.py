@@ -1,0 +1,104 @@
+"""Table layouts: which task a table is about, and in what order and words it prints rows and metrics."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from vlpbench.errors import UnknownNameError, VlpbenchError
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Floor:
+    """A row that any method should beat.
+
+    Attributes:
+        title: as printed.
+        meaning: what it does, for the notes.
+    """
+
+    title: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One table.
+
+    Attributes:
+        number: of the table.
+        numeral: the same, as printed.
+        task: registered task.
+        title: as printed.
+        decimals: of percentages.
+        methods: order of method rows; others follow by name.
+        metrics: short titles of metrics.
+        floors: floor rows in order: registered methods and trivial predictors of the task.
+    """
+
+    number: int
+    numeral: str
+    task: str
+    title: str
+    decimals: int
+    methods: tuple[str, ...]
+    metrics: Mapping[str, str]
+    floors: Mapping[str, Floor]
+
+
+@cache
+def load_layouts() -> tuple[Layout, ...]:
+    """The shipped layouts by number.
+
+    Raises:
+        VlpbenchError: for a layout file with a wrong field.
+    """
+    folder = files("vlpbench_configs") / "tables"
+    entries = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".toml")), key=lambda entry: entry.name)
+    return tuple(_parse(entry.read_text(encoding="utf-8"), entry.name) for entry in entries)
+
+
+def select_layouts(name: str) -> tuple[Layout, ...]:
+    """Layouts by number ("2"), task ("segmentation") or "all".
+
+    Raises:
+        UnknownNameError: for anything else.
+    """
+    wanted = name.strip().lower()
+    layouts = load_layouts()
+    if wanted == ALL:
+        return layouts
+    chosen = tuple(layout for layout in layouts if wanted in {str(layout.number), layout.numeral.lower(), layout.task})
+    if not chosen:
+        known = [ALL, *(str(layout.number) for layout in layouts), *(layout.task for layout in layouts)]
+        raise UnknownNameError("table", name, known, f"Known: {', '.join(known)}.")
+    return chosen
+
+
+def layouts_of_file(out: Path) -> tuple[Layout, ...]:
+    """Layouts that a file name asks for: `table2.md` Table II, `segmentation.html` likewise, any other name all of them.
+
+    Raises:
+        UnknownNameError: for the number of a table there is not.
+    """
+    stem = out.stem.lower()
+    if match := re.fullmatch(r"table[ _-]?(\d+)", stem):
+        return select_layouts(match[1])
+    tasks = {layout.task for layout in load_layouts()}
+    return select_layouts(stem if stem in tasks else ALL)
+
+
+def _parse(text: str, where: str) -> Layout:
+    try:
+        raw = tomllib.loads(text)
+        floors = {name: Floor(**entry) for name, entry in raw.pop("floors").items()}
+        return Layout(**{**raw, "methods": tuple(raw["methods"]), "floors": floors})
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise VlpbenchError(f"Table layout {where}: {error}.") from error

@@ -1,0 +1,94 @@
+"""The contract of an evaluation task."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int
+
+from vlpbench.backbone import Backbone, BackboneCard
+from vlpbench.cards import TaskCard
+from vlpbench.data.dataset import Dataset
+from vlpbench.features import FrozenFeatures
+from vlpbench.protocol import Settings
+
+if TYPE_CHECKING:
+    import torch
+
+Report = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Everything one evaluation needs.
+
+    Attributes:
+        backbone: frozen, on `device`.
+        dataset: images with what the task needs.
+        features: features of the frozen backbone, shared by fractions and seeds.
+        train_rows: the label fraction, as rows of the prepared manifest.
+        val_rows: rows that models are selected on.
+        test_rows: rows that metrics are computed on, once.
+        settings: the protocol's settings of this task, resolved.
+        seed: of head initialisation and order.
+        device: where to train.
+        workdir: empty folder for logs and checkpoints of this cell.
+        report: called with step, steps in all and a short note while training.
+    """
+
+    backbone: Backbone
+    dataset: Dataset
+    features: FrozenFeatures
+    train_rows: Int[np.ndarray, " train"]
+    val_rows: Int[np.ndarray, " val"]
+    test_rows: Int[np.ndarray, " test"]
+    settings: Settings
+    seed: int
+    device: torch.device
+    workdir: Path
+    report: Report
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """What one evaluation found.
+
+    Attributes:
+        metrics: every metric of the task's card on the test rows, in [0, 1]; NaN where undefined.
+        headline: the metric printed in tables.
+        floors: the same metrics for trivial predictors on the same rows, by the predictor's name.
+        counts: numbers of images, positives, boxes … that stand behind the metrics.
+        selection: the rule that chose the model, with the step and value it chose.
+        predictions: one row per test image (or box): enough to compute any metric later.
+    """
+
+    metrics: Mapping[str, float]
+    headline: str
+    floors: Mapping[str, Mapping[str, float]]
+    counts: Mapping[str, int]
+    selection: Mapping[str, str | int | float]
+    predictions: pd.DataFrame = field(repr=False)
+
+
+class Task(ABC):
+    """One evaluation of frozen backbones. Subclass, decorate with `register_task`, and it runs.
+
+    Attributes:
+        card: put there by the decorator.
+    """
+
+    card: ClassVar[TaskCard]
+
+    @abstractmethod
+    def refuses(self, backbone: BackboneCard) -> str | None:
+        """Why a backbone cannot be evaluated by this task, or None when it can."""
+
+    @abstractmethod
+    def run(self, cell: Cell) -> TaskResult:
+        """Train the head on the label fraction and evaluate it on the test rows."""

@@ -1,0 +1,136 @@
+"""Reports as tokens: whole words told apart from sub-words, punctuation and special tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+
+from vlpbench.errors import VlpbenchError
+from vlpbench.method import TokenBatch
+
+NO_WORD = -1
+ENCODE_AT_ONCE = 2000
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+@dataclass(frozen=True)
+class TokenRows:
+    """Tokenised reports laid end to end, from which any rows make a padded batch.
+
+    Attributes:
+        ids: token ids.
+        word: number of the word of each token within its report, -1 for none.
+        starts: where each report starts, and where the last one ends.
+        padding: token id that pads.
+    """
+
+    ids: Int[np.ndarray, " tokens"]
+    word: Int[np.ndarray, " tokens"]
+    starts: Int[np.ndarray, " reports_and_one"]
+    padding: int
+
+    def batch(self, rows: Int[np.ndarray, " b"]) -> TokenBatch:
+        """Pad the given rows to the longest of them."""
+        lengths = self.starts[rows + 1] - self.starts[rows]
+        steps = np.arange(max(1, int(lengths.max(initial=0))))
+        mask = steps < lengths[:, None]
+        where = (self.starts[rows][:, None] + steps)[mask]
+        ids = np.full(mask.shape, self.padding, dtype=np.int64)
+        word = np.full(mask.shape, NO_WORD, dtype=np.int64)
+        ids[mask], word[mask] = self.ids[where], self.word[where]
+        return TokenBatch(torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(word))
+
+
+class Tokeniser:
+    """A Hugging Face fast tokenizer that also numbers whole words.
+
+    A word is what the tokenizer's pre-tokenisation splits off, provided it holds a letter or a digit. Punctuation is read by the
+    encoder but is no word, as in MGCA, which keeps runs of letters and digits only (mgca/datasets/pretrain_dataset.py:70-158).
+    """
+
+    def __init__(self, tokenizer: Any, max_tokens: int) -> None:
+        """Take a tokenizer.
+
+        Args:
+            tokenizer: with `is_fast`, a class token and a padding token.
+            max_tokens: reports are cut to this many tokens, special ones included.
+
+        Raises:
+            VlpbenchError: if the tokenizer cannot tell words apart, or lacks a class or padding token.
+        """
+        name = getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
+        if not getattr(tokenizer, "is_fast", False):
+            raise VlpbenchError(f"The tokenizer {name} has no fast version, which word boundaries come from; choose another text_model.")
+        if tokenizer.cls_token_id is None or tokenizer.pad_token_id is None:
+            raise VlpbenchError(
+                f"The tokenizer {name} has no class token or no padding token; choose an encoder such as a BERT as text_model."
+            )
+        self.tokenizer = tokenizer
+        self.max_tokens = max_tokens
+
+    def tokenise(self, texts: Sequence[str]) -> TokenBatch:
+        """Tokenise reports and pad them to the longest."""
+        return self.rows(texts).batch(np.arange(len(texts)))
+
+    def rows(self, texts: Sequence[str]) -> TokenRows:
+        """Tokenise reports once, for any number of batches."""
+        ids: list[np.ndarray] = [np.zeros(0, dtype=np.int32)]
+        word: list[np.ndarray] = [np.zeros(0, dtype=np.int32)]
+        lengths = [0]
+        for first in range(0, len(texts), ENCODE_AT_ONCE):
+            chunk = list(texts[first : first + ENCODE_AT_ONCE])
+            for text, encoding in zip(chunk, self._encode(chunk), strict=True):
+                ids.append(np.array(encoding.ids, dtype=np.int32))
+                word.append(_word_numbers(text, encoding.word_ids, encoding.offsets))
+                lengths.append(len(encoding.ids))
+        starts = np.cumsum(np.array(lengths, dtype=np.int64))
+        return TokenRows(np.concatenate(ids), np.concatenate(word), starts, int(self.tokenizer.pad_token_id))
+
+    def _encode(self, texts: list[str]) -> Any:
+        return self.tokenizer(texts, truncation=True, max_length=self.max_tokens, padding=False).encodings
+
+
+def _word_numbers(text: str, words: Sequence[int | None], offsets: Sequence[tuple[int, int]]) -> Int[np.ndarray, " tokens"]:
+    """Renumber words without gaps, leaving out those without a letter or digit."""
+    spoken = {
+        word
+        for word, (start, end) in zip(words, offsets, strict=True)
+        if word is not None and any(character.isalnum() for character in text[start:end])
+    }
+    number = {word: count for count, word in enumerate(sorted(spoken))}
+    return np.array([NO_WORD if word is None else number.get(word, NO_WORD) for word in words], dtype=np.int32)
+
+
+def wordpiece_tokenizer(texts: Iterable[str], *, vocabulary: int) -> Any:
+    """Train a lower-case WordPiece tokenizer as BERT has it; equal texts give an equal vocabulary.
+
+    Args:
+        texts: what to learn from.
+        vocabulary: number of tokens, special ones included; single characters are always kept.
+    """
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import BertTokenizerFast
+
+    corpus = list(texts)
+    learner = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    learner.normalizer = normalizers.BertNormalizer(lowercase=True)
+    learner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    # The trainer numbers inner characters in the order of a randomly seeded hash map, and breaks ties between merges by those
+    # numbers; naming them beforehand is what makes the vocabulary reproducible.
+    normalised = {character for text in corpus for character in learner.normalizer.normalize_str(text)}
+    inner = sorted(f"##{character}" for character in normalised if not character.isspace())
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocabulary, special_tokens=[*SPECIAL_TOKENS, *inner], show_progress=False
+    )
+    learner.train_from_iterator(corpus, trainer)
+    # A fresh tokenizer, in which those characters are ordinary tokens again.
+    tokenizer = Tokenizer(models.WordPiece(vocab=learner.get_vocab(), unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = learner.normalizer, learner.pre_tokenizer
+    ends = [(token, tokenizer.token_to_id(token)) for token in ("[SEP]", "[CLS]")]
+    tokenizer.post_processor = processors.BertProcessing(*ends)
+    return BertTokenizerFast(tokenizer_object=tokenizer)

@@ -1,0 +1,1 @@
+"""Data that ships with vlpbench: suites, protocols, table layouts and published numbers."""

@@ -1,0 +1,1 @@
+"""Discovered through the entry-point group `vlpbench.plugins`; every module in here registers itself."""

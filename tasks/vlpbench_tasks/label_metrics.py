@@ -1,0 +1,86 @@
+"""Classification metrics from stored probabilities; a label without both classes has no AUROC, and none is made up for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from sklearn.metrics import accuracy_score, average_precision_score, recall_score, roc_auc_score
+
+PROBABILITY = "p:"
+TRUTH = "y:"
+
+
+def tabulate(
+    image_ids: Sequence[str],
+    labels: Sequence[str],
+    probabilities: Float[np.ndarray, "n classes"],
+    truth: Float[np.ndarray, "n classes"],
+) -> pd.DataFrame:
+    """One row per image: `image_id`, then `p:<label>` in [0, 1] and `y:<label>` (0, 1 or NaN where unknown) per label."""
+    columns: dict[str, object] = {"image_id": list(image_ids)}
+    for position, label in enumerate(labels):
+        columns[PROBABILITY + label] = probabilities[:, position]
+        columns[TRUTH + label] = truth[:, position]
+    return pd.DataFrame(columns)
+
+
+def score(predictions: pd.DataFrame, *, exclusive: bool) -> dict[str, float]:
+    """Metrics of a table made by `tabulate`, each in [0, 1], NaN where undefined.
+
+    Args:
+        predictions: probabilities and truth.
+        exclusive: exactly one label is true per image, so that the most probable one can be right or wrong.
+
+    Returns:
+        `auroc` and `average_precision`, means over the labels that have both classes among their known images; `auroc_<label>`
+        each; `accuracy` and `balanced_accuracy` (mean recall over the classes that occur), NaN unless labels are exclusive.
+    """
+    labels = label_names(predictions)
+    auroc: dict[str, float] = {}
+    precision: dict[str, float] = {}
+    for label in labels:
+        known = predictions[predictions[TRUTH + label].notna()]
+        truth, probability = known[TRUTH + label].to_numpy(), known[PROBABILITY + label].to_numpy()
+        defined = len(np.unique(truth)) == 2
+        auroc[label] = float(roc_auc_score(truth, probability)) if defined else math.nan
+        precision[label] = float(average_precision_score(truth, probability)) if defined else math.nan
+    metrics = {
+        "auroc": _mean(auroc.values()),
+        "average_precision": _mean(precision.values()),
+        "accuracy": math.nan,
+        "balanced_accuracy": math.nan,
+        **{f"auroc_{label}": value for label, value in auroc.items()},
+    }
+    if exclusive:
+        chosen = predictions[[PROBABILITY + label for label in labels]].to_numpy().argmax(axis=1)
+        right = predictions[[TRUTH + label for label in labels]].to_numpy().argmax(axis=1)
+        metrics["accuracy"] = float(accuracy_score(right, chosen))
+        metrics["balanced_accuracy"] = float(recall_score(right, chosen, labels=np.unique(right), average="macro"))
+    return metrics
+
+
+def count(predictions: pd.DataFrame) -> dict[str, int]:
+    """Images, and per label the known positives and negatives; `auroc_undefined:<label>` is there for a label without both."""
+    counts = {"test_images": len(predictions)}
+    for label in label_names(predictions):
+        truth = predictions[TRUTH + label]
+        positives, negatives = int((truth == 1).sum()), int((truth == 0).sum())
+        counts[f"test_positives:{label}"] = positives
+        counts[f"test_negatives:{label}"] = negatives
+        if positives == 0 or negatives == 0:
+            counts[f"auroc_undefined:{label}"] = 1
+    return counts
+
+
+def label_names(predictions: pd.DataFrame) -> list[str]:
+    """Labels of a table made by `tabulate`, in its order."""
+    return [str(name).removeprefix(PROBABILITY) for name in predictions if str(name).startswith(PROBABILITY)]
+
+
+def _mean(values: Iterable[float]) -> float:
+    defined = [value for value in values if not math.isnan(value)]
+    return float(np.mean(defined)) if defined else math.nan

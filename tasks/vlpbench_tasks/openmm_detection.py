@@ -1,0 +1,135 @@
+"""MMDetection's YOLOv3 on frozen feature maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+
+from vlpbench.data.geometry import Box
+from vlpbench.protocol import DetectionSettings
+from vlpbench.task import Cell
+from vlpbench_tasks.box_metrics import Scored, score, tabulate
+from vlpbench_tasks.openmm import FrozenMaps, Maps, Selected, fit, walk_maps
+from vlpbench_tasks.openmm_ext import prepare_openmm
+
+prepare_openmm()  # before the first import of mmdet, which needs mmcv's extension
+
+from mmdet.models.dense_heads import YOLOV3Head  # noqa: E402
+from mmdet.models.detectors import YOLOV3  # noqa: E402
+from mmdet.models.losses import CrossEntropyLoss, MSELoss  # noqa: E402
+from mmdet.models.necks import YOLOV3Neck  # noqa: E402
+from mmdet.models.task_modules.assigners import BboxOverlaps2D, GridAssigner  # noqa: E402
+from mmdet.models.task_modules.coders import YOLOBBoxCoder  # noqa: E402
+from mmdet.models.task_modules.prior_generators import YOLOAnchorGenerator  # noqa: E402
+from mmdet.structures import DetDataSample  # noqa: E402
+from mmengine.config import ConfigDict  # noqa: E402
+from mmengine.structures import InstanceData  # noqa: E402
+
+STRIDES = (32, 16, 8)
+CANDIDATES = 1000
+
+
+def build_detector(cell: Cell, settings: DetectionSettings) -> Any:
+    """MMDetection's YOLOV3 on the cell's frozen backbone; neck and head are the same for the same seed.
+
+    Losses, their weights and the assigner are those of MMDetection's configs/yolo/yolov3_d53_8xb8-ms-608-273e_coco.py. Every part is named by
+    its class: names would be looked up in whichever OpenMMLab registry the process used last.
+    """
+    card = cell.backbone.card
+    levels = [card.strides.index(stride) for stride in reversed(STRIDES)]
+    widths = settings.neck_channels
+    summed = {"type": CrossEntropyLoss, "use_sigmoid": True, "reduction": "sum"}
+    side = cell.dataset.image_size
+    sizes = [tuple(round(part * side, 3) for part in anchor) for anchor in settings.anchors]
+    head = {
+        "type": YOLOV3Head,
+        "num_classes": len(cell.dataset.label_names),
+        "in_channels": list(widths),
+        "out_channels": [2 * width for width in widths],
+        "anchor_generator": {"type": YOLOAnchorGenerator, "base_sizes": [sizes[:3], sizes[3:6], sizes[6:]], "strides": STRIDES},
+        "bbox_coder": {"type": YOLOBBoxCoder},
+        "featmap_strides": STRIDES,
+        "loss_cls": {**summed, "loss_weight": 1.0},
+        "loss_conf": {**summed, "loss_weight": 1.0},
+        "loss_xy": {**summed, "loss_weight": 2.0},
+        "loss_wh": {"type": MSELoss, "loss_weight": 2.0, "reduction": "sum"},
+    }
+    neck = {
+        "type": YOLOV3Neck,
+        "num_scales": 3,
+        "in_channels": [card.channels[level] for level in reversed(levels)],
+        "out_channels": list(widths),
+    }
+    overlaps = {"type": BboxOverlaps2D}
+    assigner = {"type": GridAssigner, "pos_iou_thr": 0.5, "neg_iou_thr": 0.5, "min_pos_iou": 0, "iou_calculator": overlaps}
+    test = ConfigDict(
+        nms_pre=CANDIDATES,
+        min_bbox_size=0,
+        score_thr=settings.score_threshold,
+        conf_thr=settings.score_threshold,
+        nms={"type": "nms", "iou_threshold": settings.nms_threshold},
+        max_per_img=settings.max_detections,
+    )
+    backbone = {"type": FrozenMaps, "encoder": cell.backbone, "levels": levels}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(cell.seed)
+        model = YOLOV3(backbone, neck, head, train_cfg={"assigner": assigner}, test_cfg=test)
+        # not the model's own init_weights: it would walk into the frozen backbone
+        model.neck.init_weights()
+        model.bbox_head.init_weights()
+    return model.to(cell.device)
+
+
+def fit_detector(model: Any, cell: Cell, settings: DetectionSettings) -> Selected:
+    """Train neck and head, keeping the weights of the highest validation mAP."""
+    ids, targets = cell.dataset.image_ids(cell.val_rows), cell.dataset.boxes(cell.val_rows)
+
+    def collate(rows: Int[np.ndarray, " b"], maps: Maps) -> dict[str, Any]:
+        return {"inputs": maps, "data_samples": _samples(cell, rows)}
+
+    def look() -> float:
+        found = predict_boxes(model, cell, cell.val_rows)
+        return score(tabulate(ids, found, targets), settings.max_detections)["map_40_75"]
+
+    return fit(model, cell, settings, collate=collate, look=look, lower_is_better=False)
+
+
+@torch.no_grad()
+def predict_boxes(model: Any, cell: Cell, rows: Int[np.ndarray, " n"]) -> list[list[Scored]]:
+    """Boxes of each row with their scores, in pixels of the prepared square and cut at its border."""
+    model.eval()
+    found: list[list[Scored]] = []
+    for batch, maps in walk_maps(cell, rows):
+        for sample in model.predict(maps, _samples(cell, batch), rescale=False):
+            found.append(_boxes(sample.pred_instances, cell.dataset.label_names, cell.dataset.image_size))
+    return found
+
+
+def _boxes(instances: Any, names: Sequence[str], size: int) -> list[Scored]:
+    corners = instances.bboxes.clamp(0, size).cpu().double().tolist()
+    scores, labels = instances.scores.cpu().double().tolist(), instances.labels.cpu().tolist()
+    return [
+        (Box(names[label], left, top, right - left, bottom - top), value)
+        for (left, top, right, bottom), value, label in zip(corners, scores, labels, strict=True)
+    ]
+
+
+def _samples(cell: Cell, rows: Int[np.ndarray, " b"]) -> list[DetDataSample]:
+    size = (cell.dataset.image_size, cell.dataset.image_size)
+    samples = []
+    for boxes in cell.dataset.boxes(rows):
+        # a box without area, at the border, has its centre outside the grid
+        drawn = [box for box in boxes if box.width > 0 and box.height > 0]
+        corners = [[box.x, box.y, box.x + box.width, box.y + box.height] for box in drawn]
+        labels = [cell.dataset.label_names.index(box.label) for box in drawn]
+        sample = DetDataSample(metainfo={"img_shape": size, "ori_shape": size, "batch_input_shape": size})
+        sample.gt_instances = InstanceData(
+            bboxes=torch.tensor(corners, dtype=torch.float32, device=cell.device).reshape(-1, 4),
+            labels=torch.tensor(labels, dtype=torch.int64, device=cell.device),
+        )
+        samples.append(sample)
+    return samples
