@@ -44,7 +44,9 @@ def hugging_face_encoder(name: str, *, layers: int, max_tokens: int) -> tuple[Te
     return TextTower(encoder.float()), Tokeniser(tokenizer, max_tokens)
 
 
-def scratch_encoder(texts: Sequence[str], *, vocabulary: int, width: int, max_tokens: int) -> tuple[TextTower, Tokeniser]:
+def scratch_encoder(
+    texts: Sequence[str], *, vocabulary: int, width: int, max_tokens: int
+) -> tuple[TextTower, Tokeniser]:
     """Build a small BERT with random weights, drawn from the global generator, and a WordPiece vocabulary of the texts.
 
     Two layers, four heads, no dropout; the initialisation is the library's own (normal, standard deviation 0.02).
@@ -58,7 +60,7 @@ def scratch_encoder(texts: Sequence[str], *, vocabulary: int, width: int, max_to
     Raises:
         VlpbenchError: if the width cannot be split into four heads.
     """
-    from transformers import BertConfig, BertModel
+    from transformers import AutoModel, BertConfig
 
     if width < SCRATCH_HEADS or width % SCRATCH_HEADS:
         raise VlpbenchError(f"Recipe setting text_width = {width}: expected a multiple of {SCRATCH_HEADS}.")
@@ -73,9 +75,9 @@ def scratch_encoder(texts: Sequence[str], *, vocabulary: int, width: int, max_to
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
         pad_token_id=tokenizer.pad_token_id,
-        attn_implementation="eager",
     )
-    return TextTower(BertModel(config, add_pooling_layer=False)), Tokeniser(tokenizer, max_tokens)
+    encoder = AutoModel.from_config(config, attn_implementation="eager", add_pooling_layer=False)
+    return TextTower(encoder), Tokeniser(tokenizer, max_tokens)
 
 
 def save_encoder(tower: TextTower, tokeniser: Tokeniser, folder: Path) -> None:
@@ -112,16 +114,19 @@ def _check(config: Any, name: str, layers: int, max_tokens: int) -> None:
 
 def _unreachable(name: str, error: Exception) -> VlpbenchError:
     """Say what went wrong in one line, and the ways out."""
-    reason = str(error).strip().split("\n")[0]
+    reason = str(error).strip().split("\n")[0].rstrip(".")
+    where = (
+        f"The folder {name} is no text encoder"
+        if Path(name).is_dir()
+        else (f"The text encoder {name!r} is neither a local folder nor to be had from Hugging Face")
+    )
     lack = (
-        "It has no safetensors weights there, and pickled ones are not read: load it once with transformers, write it with "
-        "save_pretrained, and give that folder. "
+        "Pickled weights are not read: load them once with transformers, write them with save_pretrained, and name "
+        "that folder. "
         if "safetensors" in str(error)
         else ""
     )
-    kind = "the folder" if Path(name).is_dir() else "neither a local folder nor reachable:"
     return VlpbenchError(
-        f"Cannot load the text encoder {name!r} ({kind} {name}; {reason}). {lack}"
-        "Two ways out: a folder with an encoder that Hugging Face transformers wrote, --set text_model=/path/to/folder; "
-        "or a small BERT trained from scratch, --set text_model=scratch."
+        f"{where}: {reason}. {lack}Two ways out: a folder that Hugging Face transformers wrote, "
+        "--set text_model=/path/to/folder; or a small BERT trained from scratch, --set text_model=scratch."
     )

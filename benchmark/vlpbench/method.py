@@ -58,6 +58,8 @@ class Method(nn.Module, ABC):
     Attributes:
         card: put there by the decorator.
         options_type: dataclass of the method's switches; each can be set in a recipe.
+        diagnostics: what the last call of `loss` measured beside the loss, detached; averages over training go into the
+            lineage.
     """
 
     card: ClassVar[MethodCard]
@@ -69,6 +71,7 @@ class Method(nn.Module, ABC):
         self.backbone = backbone
         self.text = text
         self.options = options
+        self.diagnostics: dict[str, Float[Tensor, ""]] = {}
 
     @abstractmethod
     def loss(self, batch: PairBatch) -> dict[str, Float[Tensor, ""]]:

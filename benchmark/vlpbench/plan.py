@@ -185,7 +185,7 @@ class Plan:
         dataset = self.datasets[pair]
         return Foundations(
             weights_sha256=card.sha256,
-            data_fingerprint=dataset.prepared.fingerprint,
+            data_fingerprint=dataset.fingerprint,
             split_hash=dataset.split_hash,
             settings_hash=self.protocol.settings_hash(self.settings(pair)),
             task_version=task_card.version if isinstance(task_card, TaskCard) else 0,

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from vlpbench import __version__
 from vlpbench.canonical import content_hash
 from vlpbench.protocol import SETTINGS, Protocol, Settings
-from vlpbench.specs import PretrainSpec
 from vlpbench.suite import Suite
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ DISTRIBUTIONS = (
     "torchmetrics", "pycocotools", "segmentation-models-pytorch", "safetensors", "onedl-mmengine", "onedl-mmcv",
     "onedl-mmsegmentation", "onedl-mmdetection",
 )  # fmt: skip
-RUN_OF_A_RECIPE = frozenset({"seed", "suite"})
 
 
 def collect_provenance(
@@ -72,14 +70,7 @@ def collect_provenance(
         "protocol": {"name": protocol.name, "version": protocol.version, "title": protocol.title},
         "settings": asdict(plan_settings),
         "settings_sources": settings_sources(plan_settings, protocol),
-        "data": {
-            "name": data.name,
-            "title": data.name if suite is None else suite.datasets[data.name].title,
-            "fingerprint": data.prepared.fingerprint,
-            "split_hash": data.split_hash,
-            "splits": {name: len(rows) for name, rows in data.splits.items()},
-            "labels": list(data.label_names) if data.pair.task != "segmentation" else [],
-        },
+        "data": _data_facts(data, suite),
         "backbone": {
             "sha256": backbone.sha256,
             "recipe_hash": recipe_hash(backbone.lineage),
@@ -127,13 +118,12 @@ def recipe_hash(lineage: Mapping[str, Any]) -> str:
     """Hash of how weights were made but for the seed, so that seeds of one recipe share a table row; "" when unknown.
 
     Args:
-        lineage: holds the fields of a `PretrainSpec`, at the top or under "spec".
+        lineage: of a backbone: "method", "method_version" and, of methods that train, "recipe" and "corpus".
     """
-    spec = lineage.get("spec", lineage)
-    wanted = [field.name for field in fields(PretrainSpec) if field.name not in RUN_OF_A_RECIPE]
-    if not isinstance(spec, Mapping) or not set(wanted) <= set(spec):
+    if not {"method", "method_version"} <= set(lineage):
         return ""
-    return content_hash({name: spec[name] for name in wanted}, 16)
+    made = {name: lineage.get(name) for name in ("method", "method_version", "recipe")}
+    return content_hash({**made, "corpus": lineage.get("corpus", {}).get("fingerprint")}, 16)
 
 
 def peak_memory_bytes(device: torch.device) -> int | None:
@@ -148,6 +138,18 @@ def peak_memory_bytes(device: torch.device) -> int | None:
         return None
     # Linux counts kibibytes, macOS bytes.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _data_facts(data: Dataset, suite: Suite | None) -> dict[str, Any]:
+    """Name, state and sizes of the dataset, and the labels it was judged on."""
+    return {
+        "name": data.name,
+        "title": data.name if suite is None else suite.datasets[data.name].title,
+        "fingerprint": data.prepared.fingerprint,
+        "split_hash": data.split_hash,
+        "splits": {name: len(rows) for name, rows in data.splits.items()},
+        "labels": list(data.label_names) if data.pair.task != "segmentation" else [],
+    }
 
 
 def _device_title(device: torch.device) -> str:

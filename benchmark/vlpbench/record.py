@@ -22,7 +22,7 @@ MEND = "Restore it from a copy, or move it out of the results folder and run the
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of one evaluated cell. `make_record` makes one; the store fills in the fields from `predictions` on.
+    """What is known of one evaluated cell. `make_record` makes one; the store fills in `predictions` and what follows.
 
     Attributes:
         key: `run_key` of `spec` and `foundations`.

@@ -189,6 +189,7 @@ class _Bench:
             protocol=plan.protocol,
             data=dataset,
             backbone=self.card,
+            suite=plan.request.suite,
         )
         record = make_record(spec, foundations, result, self._counts(cell, result), provenance)
         plan.store.add(record, result.predictions)

@@ -80,7 +80,7 @@ class Foundations:
 
     Attributes:
         weights_sha256: hash of the backbone file.
-        data_fingerprint: content hash of the prepared dataset.
+        data_fingerprint: content hash of the prepared dataset, and of the labels and metric asked of it.
         split_hash: hash of the image ids in train, val and test.
         settings_hash: hash of the resolved protocol settings of the task.
         task_version: version on the task's card.

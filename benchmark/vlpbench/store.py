@@ -52,8 +52,9 @@ class RecordStore:
         Raises:
             VlpbenchError: if the folder cannot be written.
         """
+        attempt = 0
         while True:
-            attempt = max(self._attempts(record.spec, record.key), default=0) + 1
+            attempt = max([attempt, *self._attempts(record.spec, record.key)]) + 1
             stored = replace(record, attempt=attempt)
             if predictions is not None:
                 path = self._add_predictions(stored, predictions)

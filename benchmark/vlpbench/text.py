@@ -17,9 +17,11 @@ class TextFeatures:
     Attributes:
         report: class-token vector of the last layer.
         tokens: last-layer vectors of all tokens.
-        words: sum of the vectors of each word's sub-words (MGCA mgca/models/backbones/encoder.py:333), zero beyond the last word.
+        words: sum of the vectors of each word's sub-words (MGCA mgca/models/backbones/encoder.py:333), zero beyond the
+            last word.
         word_mask: True for real words: no class, separator, punctuation or padding token.
-        word_attention: last-layer attention of the class token, mean over heads, summed over each word's sub-words; detached.
+        word_attention: last-layer attention of the class token, mean over heads, summed over each word's sub-words;
+            detached.
     """
 
     report: Float[Tensor, "b d"]

@@ -49,8 +49,9 @@ class TokenRows:
 class Tokeniser:
     """A Hugging Face fast tokenizer that also numbers whole words.
 
-    A word is what the tokenizer's pre-tokenisation splits off, provided it holds a letter or a digit. Punctuation is read by the
-    encoder but is no word, as in MGCA, which keeps runs of letters and digits only (mgca/datasets/pretrain_dataset.py:70-158).
+    A word is what the tokenizer's pre-tokenisation splits off, provided it holds a letter or a digit. Punctuation is
+    read by the encoder but is no word, as in MGCA, which keeps runs of letters and digits only
+    (mgca/datasets/pretrain_dataset.py:70-158).
     """
 
     def __init__(self, tokenizer: Any, max_tokens: int) -> None:
@@ -65,10 +66,12 @@ class Tokeniser:
         """
         name = getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
         if not getattr(tokenizer, "is_fast", False):
-            raise VlpbenchError(f"The tokenizer {name} has no fast version, which word boundaries come from; choose another text_model.")
+            raise VlpbenchError(
+                f"The tokenizer {name} has no fast version, which word boundaries come from; choose another text_model."
+            )
         if tokenizer.cls_token_id is None or tokenizer.pad_token_id is None:
             raise VlpbenchError(
-                f"The tokenizer {name} has no class token or no padding token; choose an encoder such as a BERT as text_model."
+                f"The tokenizer {name} lacks a class or padding token; choose an encoder such as a BERT as text_model."
             )
         self.tokenizer = tokenizer
         self.max_tokens = max_tokens
@@ -95,7 +98,9 @@ class Tokeniser:
         return self.tokenizer(texts, truncation=True, max_length=self.max_tokens, padding=False).encodings
 
 
-def _word_numbers(text: str, words: Sequence[int | None], offsets: Sequence[tuple[int, int]]) -> Int[np.ndarray, " tokens"]:
+def _word_numbers(
+    text: str, words: Sequence[int | None], offsets: Sequence[tuple[int, int]]
+) -> Int[np.ndarray, " tokens"]:
     """Renumber words without gaps, leaving out those without a letter or digit."""
     spoken = {
         word
@@ -120,8 +125,8 @@ def wordpiece_tokenizer(texts: Iterable[str], *, vocabulary: int) -> Any:
     learner = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     learner.normalizer = normalizers.BertNormalizer(lowercase=True)
     learner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    # The trainer numbers inner characters in the order of a randomly seeded hash map, and breaks ties between merges by those
-    # numbers; naming them beforehand is what makes the vocabulary reproducible.
+    # The trainer numbers inner characters in the order of a randomly seeded hash map, and breaks ties between merges by
+    # those numbers; naming them beforehand is what makes the vocabulary reproducible.
     normalised = {character for text in corpus for character in learner.normalizer.normalize_str(text)}
     inner = sorted(f"##{character}" for character in normalised if not character.isspace())
     trainer = trainers.WordPieceTrainer(
@@ -129,8 +134,8 @@ def wordpiece_tokenizer(texts: Iterable[str], *, vocabulary: int) -> Any:
     )
     learner.train_from_iterator(corpus, trainer)
     # A fresh tokenizer, in which those characters are ordinary tokens again.
-    tokenizer = Tokenizer(models.WordPiece(vocab=learner.get_vocab(), unk_token="[UNK]"))
+    numbers = learner.get_vocab()
+    tokenizer = Tokenizer(models.WordPiece(vocab=numbers, unk_token="[UNK]"))
     tokenizer.normalizer, tokenizer.pre_tokenizer = learner.normalizer, learner.pre_tokenizer
-    ends = [(token, tokenizer.token_to_id(token)) for token in ("[SEP]", "[CLS]")]
-    tokenizer.post_processor = processors.BertProcessing(*ends)
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", numbers["[SEP]"]), ("[CLS]", numbers["[CLS]"]))
     return BertTokenizerFast(tokenizer_object=tokenizer)

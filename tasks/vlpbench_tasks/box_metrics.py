@@ -44,9 +44,9 @@ def score(table: pd.DataFrame, max_detections: int) -> dict[str, float]:
         max_detections: highest-scored boxes counted per image and label.
 
     Returns:
-        `map_40_75`, `ap_50` and `map_coco` over all images. `map_released` as mgca/models/ssl_detector.py:75-96 counts: boxes of score 0.5 or
-        more, without the images that have no such box and without those that have no annotated box; there the 0.5 applies to objectness,
-        here to the score, which for one label is nearly the same.
+        `map_40_75`, `ap_50` and `map_coco` over all images. `map_released` as mgca/models/ssl_detector.py:75-96
+        counts: boxes of score 0.5 or more, without the images that have no such box and without those that have no
+        annotated box; there the 0.5 applies to objectness, here to the score, which for one label is nearly the same.
     """
     precision = average_precision(table, max_detections)
     return {
@@ -58,7 +58,7 @@ def score(table: pd.DataFrame, max_detections: int) -> dict[str, float]:
 
 
 def average_precision(table: pd.DataFrame, max_detections: int) -> Float[np.ndarray, " thresholds"]:
-    """COCO average precision at each of `THRESHOLDS`, mean over the labels with an annotated box; NaN where there is none."""
+    """COCO average precision at each of `THRESHOLDS`, mean over the labels with an annotated box; NaN without any."""
     images = table.loc[table["kind"] == "image", "image_id"]
     numbers = {image: number for number, image in enumerate(images, start=1)}
     boxes = table[table["kind"] != "image"]

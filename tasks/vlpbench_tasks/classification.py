@@ -47,12 +47,19 @@ class Classification(Task):
         if not isinstance(settings, ClassificationSettings):
             raise TypeError(f"classification was given {type(settings).__name__}")
         if settings.headline != "macro":
-            raise VlpbenchError(f"[classification] headline = {settings.headline!r}: AUROC is averaged as 'macro' only.")
+            raise VlpbenchError(
+                f"[classification] headline = {settings.headline!r}: AUROC is averaged as 'macro' only."
+            )
         exclusive = cell.dataset.pair.metric == "accuracy"
         _check_labels(cell, exclusive=exclusive)
         train, val, test = _features(cell, standardise=settings.standardise)
         chosen = fit_linear(
-            train, val, settings, loss=softmax_cross_entropy if exclusive else masked_bce, seed=cell.seed, report=cell.report
+            train,
+            val,
+            settings,
+            loss=softmax_cross_entropy if exclusive else masked_bce,
+            seed=cell.seed,
+            report=cell.report,
         )
         predictions = _predict(cell, chosen, test, exclusive=exclusive)
         return TaskResult(
@@ -65,13 +72,18 @@ class Classification(Task):
                 **_train_positives(cell),
                 **count(predictions),
             },
-            selection={"rule": "lowest validation loss", "step": chosen.step, "value": chosen.value, "steps": chosen.steps},
+            selection={
+                "rule": "lowest validation loss",
+                "step": chosen.step,
+                "value": chosen.value,
+                "steps": chosen.steps,
+            },
             predictions=predictions,
         )
 
 
 def _check_labels(cell: Cell, *, exclusive: bool) -> None:
-    """Every label needs a positive in the fraction, and a negative too; exclusive classes need exactly one per image."""
+    """Every label needs a positive and a negative in the fraction; of exclusive classes an image has exactly one."""
     names, where = cell.dataset.label_names, f"classification of {cell.dataset.name!r}"
     if exclusive:
         for split, rows in (("training fraction", cell.train_rows), ("val", cell.val_rows), ("test", cell.test_rows)):
@@ -80,7 +92,8 @@ def _check_labels(cell: Cell, *, exclusive: bool) -> None:
             if len(wrong):
                 image = cell.dataset.image_ids(rows[wrong[:1]])[0]
                 raise VlpbenchError(
-                    f"{where}, {split}: image {image!r} is not in exactly one of {list(names)}, as the metric accuracy expects "
+                    f"{where}, {split}: image {image!r} is not in exactly one of {list(names)}, as the metric "
+                    "accuracy expects "
                     f"({len(wrong)} such images). Mend the label columns, or use the metric auroc."
                 )
     train = cell.dataset.labels(cell.train_rows)
@@ -88,7 +101,8 @@ def _check_labels(cell: Cell, *, exclusive: bool) -> None:
         positives, negatives = int((train[:, position] == 1).sum()), int((train[:, position] == 0).sum())
         if positives == 0 or negatives == 0:
             raise VlpbenchError(
-                f"{where}: the training fraction of {len(train)} images has {positives} positive and {negatives} negative images "
+                f"{where}: the training fraction of {len(train)} images has {positives} positive and {negatives} "
+                "negative images "
                 f"of {name!r}; it needs at least one of each. Use a larger fraction, or leave the label out."
             )
 
@@ -127,7 +141,9 @@ def _predict(cell: Cell, chosen: Chosen, test: Features, *, exclusive: bool) -> 
 def _majority(cell: Cell, predictions: pd.DataFrame) -> pd.DataFrame:
     """The same table with every image given the prevalences of the training fraction."""
     constant = predictions.copy()
-    for name, share in zip(cell.dataset.label_names, np.nanmean(cell.dataset.labels(cell.train_rows), axis=0), strict=True):
+    for name, share in zip(
+        cell.dataset.label_names, np.nanmean(cell.dataset.labels(cell.train_rows), axis=0), strict=True
+    ):
         constant[f"p:{name}"] = float(share)
     return constant
 

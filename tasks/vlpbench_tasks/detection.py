@@ -23,7 +23,10 @@ STRIDES = (8, 16, 32)
         "map_40_75": "average precision, mean over IoU 0.40 to 0.75 in steps of 0.05, over all images",
         "ap_50": "average precision at IoU 0.50, over all images",
         "map_coco": "average precision, mean over IoU 0.50 to 0.95 in steps of 0.05, over all images",
-        "map_released": "map_40_75 as MGCA released it: scores of 0.5 or more, images without a prediction or without a box left out",
+        "map_released": (
+            "map_40_75 as MGCA released it: scores of 0.5 or more, images without a prediction or without a box left "
+            "out"
+        ),
     },
     version=1,
 )
@@ -81,18 +84,21 @@ def _check(cell: Cell, settings: DetectionSettings) -> int:
         raise VlpbenchError(f"[detection] headline = {settings.headline!r} is none of {list(Detection.card.metrics)}.")
     if cell.dataset.image_size % STRIDES[-1] != 0:
         raise VlpbenchError(
-            f"detection of {cell.dataset.name!r}: the image side {cell.dataset.image_size} is no multiple of {STRIDES[-1]}, so that maps of "
+            f"detection of {cell.dataset.name!r}: the image side {cell.dataset.image_size} is no multiple of "
+            f"{STRIDES[-1]}, so that maps of "
             "neighbouring strides do not fit on each other. Choose an image_size such as 224 or 416."
         )
     if len(settings.anchors) != 9 or len(settings.neck_channels) != 3:
         raise VlpbenchError(
-            f"[detection] has {len(settings.anchors)} anchors and {len(settings.neck_channels)} neck_channels; YOLOv3 on three strides "
+            f"[detection] has {len(settings.anchors)} anchors and {len(settings.neck_channels)} neck_channels; YOLOv3 "
+            "on three strides "
             "takes nine and three."
         )
     boxes = sum(box.width > 0 and box.height > 0 for boxes in cell.dataset.boxes(cell.train_rows) for box in boxes)
     if boxes == 0:
         raise VlpbenchError(
-            f"detection of {cell.dataset.name!r}: none of the {len(cell.train_rows)} images of the training fraction has a box of "
+            f"detection of {cell.dataset.name!r}: none of the {len(cell.train_rows)} images of the training fraction "
+            "has a box of "
             f"{list(cell.dataset.label_names)}. Use a larger fraction."
         )
     return boxes

@@ -1,4 +1,4 @@
-"""Classification metrics from stored probabilities; a label without both classes has no AUROC, and none is made up for it."""
+"""Classification metrics from stored probabilities; a label without both classes has no AUROC."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def tabulate(
     probabilities: Float[np.ndarray, "n classes"],
     truth: Float[np.ndarray, "n classes"],
 ) -> pd.DataFrame:
-    """One row per image: `image_id`, then `p:<label>` in [0, 1] and `y:<label>` (0, 1 or NaN where unknown) per label."""
+    """One row per image: `image_id`, then per label `p:<label>` in [0, 1] and `y:<label>` (0, 1, NaN where unknown)."""
     columns: dict[str, object] = {"image_id": list(image_ids)}
     for position, label in enumerate(labels):
         columns[PROBABILITY + label] = probabilities[:, position]
@@ -36,8 +36,9 @@ def score(predictions: pd.DataFrame, *, exclusive: bool) -> dict[str, float]:
         exclusive: exactly one label is true per image, so that the most probable one can be right or wrong.
 
     Returns:
-        `auroc` and `average_precision`, means over the labels that have both classes among their known images; `auroc_<label>`
-        each; `accuracy` and `balanced_accuracy` (mean recall over the classes that occur), NaN unless labels are exclusive.
+        `auroc` and `average_precision`, means over the labels that have both classes among their known images;
+        `auroc_<label>` each; `accuracy` and `balanced_accuracy` (mean recall over the classes that occur), NaN unless
+        labels are exclusive.
     """
     labels = label_names(predictions)
     auroc: dict[str, float] = {}
@@ -64,7 +65,7 @@ def score(predictions: pd.DataFrame, *, exclusive: bool) -> dict[str, float]:
 
 
 def count(predictions: pd.DataFrame) -> dict[str, int]:
-    """Images, and per label the known positives and negatives; `auroc_undefined:<label>` is there for a label without both."""
+    """Images, known positives and negatives per label, and an `auroc_undefined:<label>` for a label without both."""
     counts = {"test_images": len(predictions)}
     for label in label_names(predictions):
         truth = predictions[TRUTH + label]

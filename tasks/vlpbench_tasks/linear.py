@@ -65,8 +65,9 @@ def fit_linear(
 ) -> Chosen:
     """Train with AdamW; keep the epoch with the lowest validation loss.
 
-    Patience counts only after `min_steps`; where `max_epochs` of a small fraction are fewer steps than that, there are more epochs.
-    The procedure (constant rate, no hidden layer) is that of MGCA, mgca/models/ssl_finetuner.py:18-19, 105-137.
+    Patience counts only after `min_steps`; where `max_epochs` of a small fraction are fewer steps than that, there
+    are more epochs. The procedure (constant rate, no hidden layer) is that of MGCA,
+    mgca/models/ssl_finetuner.py:18-19, 105-137.
 
     Raises:
         VlpbenchError: if no epoch has a finite validation loss.
@@ -80,9 +81,9 @@ def fit_linear(
     stale = step = 0
     for _ in range(epochs):
         order = torch.randperm(len(train.inputs), generator=generator).to(train.inputs.device)
-        for rows in order.split(settings.batch_size):
+        for rows in torch.split(order, settings.batch_size):
             optimiser.zero_grad(set_to_none=True)
-            loss(layer(train.inputs[rows]), train.targets[rows]).backward()
+            torch.autograd.backward(loss(layer(train.inputs[rows]), train.targets[rows]))
             optimiser.step()
             step += 1
         with torch.no_grad():
@@ -97,7 +98,8 @@ def fit_linear(
             break
     if not best[2]:
         raise VlpbenchError(
-            "The linear layer diverged: no epoch has a finite validation loss. Look for NaN in the features of the backbone, "
+            "The linear layer diverged: no epoch has a finite validation loss. Look for NaN in the features of the "
+            "backbone, "
             "or lower learning_rate of [classification]."
         )
     layer.load_state_dict(best[2])

@@ -1,8 +1,8 @@
 """Segmentation masks as run-length codes, and every Dice variant from the same codes.
 
 Dice is undefined where neither mask nor prediction has a pixel. The released MGCA code counts such an image as 1
-(mgca/models/ssl_segmenter.py:81-121), which lets an always empty prediction score the share of empty masks; here that is one variant
-of several, each under its own name.
+(mgca/models/ssl_segmenter.py:81-121), which lets an always empty prediction score the share of empty masks;
+here that is one variant of several, each under its own name.
 """
 
 from __future__ import annotations

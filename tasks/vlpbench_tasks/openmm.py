@@ -1,7 +1,8 @@
-"""What the OpenMMLab models of all tasks share: the backbone slot, batches of frozen feature maps, and the training loop.
+"""What the OpenMMLab models of all tasks share: the backbone slot, batches of frozen maps, and the training loop.
 
-The loop is short on purpose. It takes MMEngine's `train_step` and `OptimWrapper`; MMEngine's Runner would seed every global generator, move
-the model to the first GPU it sees, and keep an open log file and three registered singletons per cell, and a process runs many.
+The loop is short on purpose. It takes MMEngine's `train_step` and `OptimWrapper`; MMEngine's Runner would seed every
+global generator, move the model to the first GPU it sees, and keep an open log file and three registered singletons
+per cell, and a process runs many.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ BACKBONE_PREFIX = "backbone."
 
 
 class FrozenMaps(nn.Module):
-    """The backbone of an OpenMMLab model: passes maps that were computed before, and encodes images where it gets images."""
+    """The backbone of an OpenMMLab model: passes maps that were computed before, and encodes images."""
 
     def __init__(self, encoder: Backbone, levels: Sequence[int]) -> None:
         """Keep the frozen encoder and the positions of the maps that the neck or head wants."""
@@ -113,8 +114,8 @@ def fit(
 ) -> Selected:
     """Train everything but the backbone with AdamW, and leave the model with the weights of the best look.
 
-    A look is taken every `validate_every` steps and after the last one. Among equal or undefined highest values the last counts; patience
-    counts looks that are not strictly better than the best before.
+    A look is taken every `validate_every` steps and after the last one. Among equal or undefined highest values the
+    last counts; patience counts looks that are not strictly better than the best before.
 
     Args:
         model: an MMEngine `BaseModel` whose backbone is a `FrozenMaps`.
@@ -140,7 +141,7 @@ def fit(
         losses = model.train_step(collate(rows, maps), wrapper)
         is_look = step % settings.validate_every == 0 or step == settings.max_steps
         if step % REPORT_EVERY == 0 or is_look:
-            loss = float(losses["loss"])
+            loss = float(losses["loss"].detach())
             _check(loss, step, cell)
             value = _look(model, look) if is_look else math.nan
             log.append((step, loss, value))
@@ -172,7 +173,9 @@ class Best:
         if key > self._key or (self._ties and key == self._key):
             self.step, self.value, self._key = step, value, key
             state = model.state_dict()
-            self._state = {name: tensor.clone() for name, tensor in state.items() if not name.startswith(BACKBONE_PREFIX)}
+            self._state = {
+                name: tensor.clone() for name, tensor in state.items() if not name.startswith(BACKBONE_PREFIX)
+            }
         return self._stale
 
     def restore(self, model: nn.Module) -> None:
@@ -182,7 +185,9 @@ class Best:
             VlpbenchError: if no look was finite.
         """
         if not self._state:
-            raise VlpbenchError("No look at the validation split gave a finite loss; lower learning_rate of the protocol.")
+            raise VlpbenchError(
+                "No look at the validation split gave a finite loss; lower learning_rate of the protocol."
+            )
         model.load_state_dict(self._state, strict=False)
 
 

@@ -36,8 +36,9 @@ CANDIDATES = 1000
 def build_detector(cell: Cell, settings: DetectionSettings) -> Any:
     """MMDetection's YOLOV3 on the cell's frozen backbone; neck and head are the same for the same seed.
 
-    Losses, their weights and the assigner are those of MMDetection's configs/yolo/yolov3_d53_8xb8-ms-608-273e_coco.py. Every part is named by
-    its class: names would be looked up in whichever OpenMMLab registry the process used last.
+    Losses, their weights and the assigner are those of MMDetection's
+    configs/yolo/yolov3_d53_8xb8-ms-608-273e_coco.py. Every part is named by its class: names would be looked up in
+    whichever OpenMMLab registry the process used last.
     """
     card = cell.backbone.card
     levels = [card.strides.index(stride) for stride in reversed(STRIDES)]
@@ -50,7 +51,11 @@ def build_detector(cell: Cell, settings: DetectionSettings) -> Any:
         "num_classes": len(cell.dataset.label_names),
         "in_channels": list(widths),
         "out_channels": [2 * width for width in widths],
-        "anchor_generator": {"type": YOLOAnchorGenerator, "base_sizes": [sizes[:3], sizes[3:6], sizes[6:]], "strides": STRIDES},
+        "anchor_generator": {
+            "type": YOLOAnchorGenerator,
+            "base_sizes": [sizes[:3], sizes[3:6], sizes[6:]],
+            "strides": STRIDES,
+        },
         "bbox_coder": {"type": YOLOBBoxCoder},
         "featmap_strides": STRIDES,
         "loss_cls": {**summed, "loss_weight": 1.0},
@@ -65,7 +70,13 @@ def build_detector(cell: Cell, settings: DetectionSettings) -> Any:
         "out_channels": list(widths),
     }
     overlaps = {"type": BboxOverlaps2D}
-    assigner = {"type": GridAssigner, "pos_iou_thr": 0.5, "neg_iou_thr": 0.5, "min_pos_iou": 0, "iou_calculator": overlaps}
+    assigner = {
+        "type": GridAssigner,
+        "pos_iou_thr": 0.5,
+        "neg_iou_thr": 0.5,
+        "min_pos_iou": 0,
+        "iou_calculator": overlaps,
+    }
     test = ConfigDict(
         nms_pre=CANDIDATES,
         min_bbox_size=0,
@@ -79,7 +90,6 @@ def build_detector(cell: Cell, settings: DetectionSettings) -> Any:
         torch.manual_seed(cell.seed)
         model = YOLOV3(backbone, neck, head, train_cfg={"assigner": assigner}, test_cfg=test)
         # not the model's own init_weights: it would walk into the frozen backbone
-        model.neck.init_weights()
         model.bbox_head.init_weights()
     return model.to(cell.device)
 

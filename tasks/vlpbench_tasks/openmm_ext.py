@@ -1,7 +1,7 @@
 """Stands in for MMCV's compiled operators where they are not installed.
 
-`mmcv._ext` is compiled for one torch and one CUDA, and no wheel of it fits current ones. MMDetection imports it whatever the model;
-YOLOv3 calls one operator of it, non-maximum suppression, which torchvision has too.
+`mmcv._ext` is compiled for one torch and one CUDA, and no wheel of it fits current ones. MMDetection imports it
+whatever the model; YOLOv3 calls one operator of it, non-maximum suppression, which torchvision has too.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def prepare_openmm() -> None:
 
 
 def ensure_extension() -> None:
-    """Put the stand-in into `sys.modules`, unless the real extension is installed. Call before importing mmseg or mmdet."""
+    """Put the stand-in into `sys.modules`, unless the real extension is installed."""
     if NAME in sys.modules or _is_installed():
         return
     module = ModuleType(NAME, __doc__)
@@ -80,7 +80,8 @@ def _missing(name: str) -> Callable[..., NoReturn]:
 
     def refuse(*_arguments: Any, **_named: Any) -> NoReturn:
         raise NotImplementedError(
-            f"mmcv._ext.{name} needs MMCV's compiled operators, which are not installed here; only nms is stood in for. "
+            f"mmcv._ext.{name} needs MMCV's compiled operators, which are not installed here; only nms is stood in "
+            "for. "
             "Install a full build of mmcv for this torch to use it."
         )
 

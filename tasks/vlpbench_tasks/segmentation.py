@@ -19,10 +19,12 @@ PYRAMIDS = ((2, 4, 8, 16, 32), (4, 8, 16, 32))
 @register_task(
     "segmentation",
     title="Segmentation",
-    summary="A U-Net decoder (progressive up-sampling for a plain transformer) on frozen maps, AdamW, lowest validation loss.",
+    summary="U-Net decoder (up-sampling head for a plain transformer) on frozen maps, AdamW, lowest validation loss.",
     metrics={
         "dice_positive": "Dice, mean over the images with a foreground pixel",
-        "dice_empty_one": "Dice, mean over all images; without foreground 1 if the prediction is empty too, else 0 (MGCA, per image)",
+        "dice_empty_one": (
+            "Dice, mean over all images; without foreground 1 if the prediction is empty too, else 0 (MGCA, per image)"
+        ),
         "dice_batch_mean": "the same, as the mean of the means of batches in test order (MGCA as released)",
         "dice_pooled": "Dice of all pixels of all images together",
         "iou_positive": "intersection over union, mean over the images with a foreground pixel",
@@ -38,7 +40,8 @@ class Segmentation(Task):
         if backbone.strides in PYRAMIDS or (len(set(backbone.strides)) == 1 and backbone.strides[0] >= 2):
             return None
         return (
-            f"{backbone.arch} offers feature maps of strides {list(backbone.strides)}; the U-Net decoder needs 4, 8, 16, 32 "
+            f"{backbone.arch} offers feature maps of strides {list(backbone.strides)}; the U-Net decoder needs 4, 8, "
+            "16, 32 "
             "(with or without 2), and progressive up-sampling maps of one stride."
         )
 
@@ -46,7 +49,8 @@ class Segmentation(Task):
         """Train the decoder on the label fraction and evaluate it on the test rows.
 
         Raises:
-            VlpbenchError: if the training fraction has no foreground pixel, or the protocol names too few decoder channels.
+            VlpbenchError: if the training fraction has no foreground pixel, or the protocol names too few decoder
+            channels.
         """
         settings = cell.settings
         if not isinstance(settings, SegmentationSettings):
@@ -83,18 +87,22 @@ class Segmentation(Task):
 def _check(cell: Cell, settings: SegmentationSettings) -> int:
     """Images with foreground in the training fraction; what cannot be trained is refused."""
     if settings.headline not in Segmentation.card.metrics:
-        raise VlpbenchError(f"[segmentation] headline = {settings.headline!r} is none of {list(Segmentation.card.metrics)}.")
+        raise VlpbenchError(
+            f"[segmentation] headline = {settings.headline!r} is none of {list(Segmentation.card.metrics)}."
+        )
     strides = cell.backbone.card.strides
     steps = round(math.log2(strides[-1]))
     if len(settings.decoder_channels) < steps or (len(set(strides)) > 1 and len(settings.decoder_channels) > steps):
         raise VlpbenchError(
-            f"[segmentation] decoder_channels = {list(settings.decoder_channels)}: {cell.backbone.arch} with its coarsest stride "
+            f"[segmentation] decoder_channels = {list(settings.decoder_channels)}: {cell.backbone.arch} with its "
+            "coarsest stride "
             f"{strides[-1]} is decoded in {steps} doublings and needs as many numbers."
         )
     positive = int((cell.dataset.masks(cell.train_rows) == 1).any(axis=(1, 2)).sum())
     if positive == 0:
         raise VlpbenchError(
-            f"segmentation of {cell.dataset.name!r}: none of the {len(cell.train_rows)} images of the training fraction has a "
+            f"segmentation of {cell.dataset.name!r}: none of the {len(cell.train_rows)} images of the training "
+            "fraction has a "
             "foreground pixel. Use a larger fraction."
         )
     return positive

@@ -12,7 +12,14 @@ from vlpbench.errors import VlpbenchError
 from vlpbench.phantom import POPULATIONS, Finding, Study, render, studies
 
 # To renew after a deliberate change (raise GENERATOR_VERSION with it): python tests/phantom/test_rendering.py
-GOLDEN: dict[str, tuple[str, str]] = {}
+GOLDEN: dict[str, tuple[str, str]] = {
+    "corpus": ("33865eb1e8aca255", "2778496c94c018c7"),
+    "chexpert": ("684a6b38e0c1fe0b", "d194e5e254b212f9"),
+    "rsna": ("584b617110868e23", "0674b5df5446b88f"),
+    "covidx": ("c330c62f66bc7787", "7f652d5b2f819368"),
+    "siim": ("36f93fde985238bf", "720f6d52820f9ca9"),
+    "object_cxr": ("ddf7609484059714", "ccd76ee817585477"),
+}
 SIDED = ("pleural_effusion", "atelectasis", "consolidation", "pneumothorax", "chest_tube", "foreign_object")
 GRADES = {"pleural_effusion": "moderate", "pneumothorax": "large", "consolidation": "severe"}
 LOCATIONS = {"consolidation": "mid", "atelectasis": "lower", "foreign_object": "coin"}

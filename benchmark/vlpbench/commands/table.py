@@ -22,10 +22,10 @@ def table(out: Path | None, *, which: str | None, suite: str | None, results: Pa
         console.print(f"left out: {problem}", markup=False, highlight=False)
     if out is None:
         Console(soft_wrap=True).print(
-            render_tables(records, which=which, results=results), markup=False, highlight=False
+            render_tables(records, problems, which=which, results=results), markup=False, highlight=False
         )
         return
-    write_table(records, which=which, out=out, results=results)
+    write_table(records, problems, which=which, out=out, results=results)
     console.print(
         f"{out}: {len(records)} record(s)" + (f", {len(problems)} left out" if problems else ""), highlight=False
     )

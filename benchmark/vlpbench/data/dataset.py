@@ -90,6 +90,12 @@ class Dataset:
         return rows
 
     @cached_property
+    def fingerprint(self) -> str:
+        """Content hash of the prepared data and of what the pair asks of it: task, metric and labels."""
+        asked = {"task": self.pair.task, "metric": self.pair.metric, "labels": list(self.label_names)}
+        return content_hash({"prepared": self.prepared.fingerprint, **asked}, 32)
+
+    @cached_property
     def split_hash(self) -> str:
         """Hash of the image ids in train, val and test."""
         ids = self.prepared.manifest["image_id"].to_numpy()

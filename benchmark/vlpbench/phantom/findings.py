@@ -22,7 +22,7 @@ def draw_effusion(thorax: Thorax, finding: Finding) -> list[Mask]:
     frame, body, masks = thorax.frame, thorax.body, []
     rng = rng_of(finding.seed)
     for side in sides(finding.side):
-        height = 0.24 + 0.72 * finding.extent + float(rng.uniform(-0.03, 0.03))
+        height = 0.19 + 0.70 * finding.extent + float(rng.uniform(-0.03, 0.03))
         across = np.clip((frame.r - body.mediastinum) / (body.width - body.mediastinum), 0.0, 1.1)
         level = body.dome(side) + 0.14 - height * (0.30 + 0.70 * across * across)
         fluid = soft(frame.v - level, 0.07) * _half(thorax, side)
@@ -36,7 +36,7 @@ def draw_edema(thorax: Thorax, finding: Finding) -> list[Mask]:
     frame, body = thorax.frame, thorax.body
     rng = rng_of(finding.seed)
     patches = 0.75 + 0.25 * clouds(rng, frame.size, 7)
-    strength = 0.26 + 0.42 * finding.extent
+    strength = 0.22 + 0.44 * finding.extent
     haze = np.zeros_like(frame.u)
     for side in ("right", "left"):
         centre = body.spot(side, 0.34, 0.56)
@@ -92,7 +92,7 @@ def draw_consolidation(thorax: Thorax, finding: Finding) -> list[Mask]:
     shape = shape + 0.16 * thorax.texture + 0.12 * clouds(rng, frame.size, 16)
     opacity = soft(1.0 - shape, 0.55) * _half(thorax, finding.side)
     bronchi = np.clip(thorax.markings * 8.0, 0.0, 1.0)
-    thorax.air *= 1.0 - (0.50 + 0.34 * finding.extent) * opacity * (1.0 - 0.4 * bronchi)
+    thorax.air *= 1.0 - (0.40 + 0.42 * finding.extent) * opacity * (1.0 - 0.4 * bronchi)
     return [thorax.lung & (opacity > _VISIBLE)]
 
 
@@ -103,12 +103,12 @@ def draw_covid(thorax: Thorax, finding: Finding) -> list[Mask]:
     grain = clouds(rng, frame.size, 22)
     for number in range(finding.count):
         side = "left" if number % 2 else "right"
-        down = 0.50 + 0.14 * (number // 2) + float(rng.uniform(-0.06, 0.10))
-        centre = body.spot(side, float(rng.uniform(0.76, 0.90)), min(down, 0.92))
+        down = 0.54 + 0.13 * (number // 2) + float(rng.uniform(-0.06, 0.10))
+        centre = body.spot(side, float(rng.uniform(0.64, 0.90)), min(down, 0.92))
         radii = tuple((rng.uniform(0.12, 0.17, 2) + 0.05 * finding.extent).tolist())
         shape = ellipse(frame, centre, (radii[0], 1.15 * radii[1]), float(rng.uniform(-0.5, 0.5)))
         opacity = soft(1.0 - shape - 0.14 * thorax.texture, 0.6) * _half(thorax, side)
-        glass = (0.42 + 0.24 * finding.extent) * opacity * np.clip(1.0 + 0.35 * grain, 0.2, 1.4)
+        glass = (0.24 + 0.32 * finding.extent) * opacity * np.clip(1.0 + 0.35 * grain, 0.2, 1.4)
         thorax.air *= 1.0 - np.clip(glass, 0.0, 0.9)
         masks.append(thorax.lung & (opacity > _VISIBLE))
     return masks

@@ -33,7 +33,7 @@ def draw_objects(thorax: Thorax, finding: Finding) -> list[Bool[np.ndarray, "siz
         centre = _free_place(rng, 1.0 if side == "left" else -1.0, radius, placed)
         placed.append((*centre, radius))
         cover = _shape(thorax.frame, sort, centre, radius, float(rng.uniform(-1.2, 1.2)))
-        thorax.added = np.maximum(thorax.added, float(rng.uniform(0.92, 1.10)) * cover)
+        thorax.added = np.maximum(thorax.added, float(rng.uniform(0.78, 1.05)) * cover)
         masks.append(cover > 0.5)
     return masks
 

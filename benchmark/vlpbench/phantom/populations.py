@@ -44,7 +44,7 @@ _LOCATIONS = {
     "atelectasis": ("lower", "lower", "mid"),
     "chest_tube": ("chest",),
 }
-_FOCI = {"mild": (3, 4), "moderate": (4, 6), "severe": (6, 8)}
+_FOCI = {"mild": (2, 3), "moderate": (3, 5), "severe": (5, 8)}
 
 Findings = tuple[Finding, ...]
 
@@ -234,7 +234,7 @@ def _draw_covidx(rng: np.random.Generator) -> Findings:
     if group == 0:
         return (draw_finding("covid", rng), *_some("cardiomegaly", 0.12, rng))
     if group == 1:
-        return (*_pneumonia(rng, foci=(0.65, 0.35)), *_some("pleural_effusion", 0.15, rng))
+        return (*_pneumonia(rng, foci=(0.50, 0.50)), *_some("pleural_effusion", 0.15, rng))
     return ()
 
 

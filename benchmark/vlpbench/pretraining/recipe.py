@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vlpbench.canonical import canonical_json
 from vlpbench.errors import UnknownNameError, VlpbenchError
 
-LOCAL_BERT = "scratch"
+if TYPE_CHECKING:
+    from vlpbench.method import Options
+
+SCRATCH = "scratch"
 
 
 @dataclass(frozen=True)
@@ -26,14 +29,16 @@ class Recipe:
         lowest_learning_rate: start of warm-up and end of the cosine.
         patience: epochs without a lower total validation loss before stopping.
         precision: "auto" (mixed where the device has it), "float32" or "bfloat16".
-        text_model: Hugging Face name or path of the text encoder, or "scratch" for a small BERT trained from scratch with a
-            WordPiece vocabulary of the corpus.
+        text_model: Hugging Face name or path of the text encoder, or "scratch" for a small BERT trained from scratch
+            with a WordPiece vocabulary of the corpus.
         text_layers: layers kept of the text encoder, 0 for all.
-        max_tokens: reports are cut to this many tokens (MGCA mgca/datasets/pretrain_dataset.py:70-158; SISTA does not say).
+        max_tokens: reports are cut to this many tokens (MGCA mgca/datasets/pretrain_dataset.py:70-158; SISTA does not
+            say).
         vocabulary: WordPiece vocabulary size of the text encoder from scratch.
         text_width: hidden width of the text encoder from scratch.
         crop: side of the random crop as a share of the image side (MGCA crops 224 of 256).
-        rotation: of the augmented view, degrees either way (SISTA names the augmentations, not their strength; so for the next three).
+        rotation: of the augmented view, degrees either way (SISTA names the augmentations, not their strength; so for
+            the next three).
         brightness: of the augmented view, relative.
         contrast: of the augmented view, relative.
         blur: largest standard deviation of the augmented view's Gaussian blur, in 1/224 of the image side.
@@ -64,7 +69,7 @@ class Recipe:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def canonical(self) -> str:
-        """The recipe as canonical JSON, what a `PretrainSpec` carries; loading processes change no number and are left out."""
+        """The recipe as canonical JSON, for a `PretrainSpec`; loading processes change no number and are left out."""
         values = asdict(self)
         del values["workers"]
         return canonical_json(values)
@@ -78,21 +83,43 @@ def resolve_recipe(*layers: Mapping[str, Any]) -> Recipe:
         VlpbenchError: for a value of the wrong kind or out of range.
     """
     recipe = Recipe()
-    known = {field.name: field.type for field in fields(Recipe)}
+    known = [field.name for field in fields(Recipe)]
     for layer in layers:
         for name, value in layer.items():
             if name not in known:
                 raise UnknownNameError("recipe setting", name, known)
-            default = getattr(Recipe(), name)
             if name == "options":
                 value = {**recipe.options, **value}
-            elif isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
-                value = float(value)
-            elif type(value) is not type(default):
-                raise VlpbenchError(f"Recipe setting {name} = {value!r}: expected {type(default).__name__}, as in {default!r}.")
+            else:
+                value = _fitted("Recipe setting", name, value, getattr(Recipe(), name))
             recipe = replace(recipe, **{name: value})
     _check(recipe)
     return recipe
+
+
+def resolve_options(method: str, kind: type[Options], given: Mapping[str, Any]) -> Options:
+    """Switches of a method: its defaults with the given ones put over them.
+
+    Raises:
+        UnknownNameError: for a switch that the method does not have.
+        VlpbenchError: for a value of the wrong kind.
+    """
+    defaults = {field.name: getattr(kind(), field.name) for field in fields(kind)}
+    for name in given:
+        if name not in defaults:
+            raise UnknownNameError(f"option of {method}", name, defaults)
+    return kind(**{name: _fitted(f"Option of {method}", name, value, defaults[name]) for name, value in given.items()})
+
+
+def _fitted(what: str, name: str, value: Any, default: Any) -> Any:
+    """The value as the default's type; only what loses nothing is converted."""
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(default, tuple) and isinstance(value, list):
+        return tuple(value)
+    if type(value) is not type(default):
+        raise VlpbenchError(f"{what} {name} = {value!r}: expected {type(default).__name__}, as in {default!r}.")
+    return value
 
 
 def _check(recipe: Recipe) -> None:
@@ -100,6 +127,18 @@ def _check(recipe: Recipe) -> None:
     for name in at_least_one:
         if getattr(recipe, name) < 1:
             raise VlpbenchError(f"Recipe setting {name} = {getattr(recipe, name)}: expected 1 or more.")
+    if recipe.batch_size < 2:
+        raise VlpbenchError("Recipe setting batch_size = 1: a contrast needs 2 pairs or more.")
+    if not 0 <= recipe.warmup_epochs <= recipe.epochs:
+        raise VlpbenchError(
+            f"Recipe setting warmup_epochs = {recipe.warmup_epochs}: expected 0 to epochs = {recipe.epochs}. "
+            "Set it as well, such as --set warmup_epochs=1."
+        )
+    if not 0 <= recipe.lowest_learning_rate <= recipe.learning_rate or recipe.learning_rate <= 0:
+        raise VlpbenchError(
+            f"Recipe settings learning_rate = {recipe.learning_rate:g} and lowest_learning_rate = "
+            f"{recipe.lowest_learning_rate:g}: expected 0 <= lowest <= learning_rate, and learning_rate above 0."
+        )
     if not 0 < recipe.crop <= 1:
         raise VlpbenchError(f"Recipe setting crop = {recipe.crop}: expected a share of the image side in (0, 1].")
     if recipe.precision not in {"auto", "float32", "bfloat16"}:

@@ -1,7 +1,8 @@
 """Blocks: records that may stand in one table, and their columns.
 
-Records share a block only if suite, protocol, input size, limit, resolved settings and task version agree, and a column only
-if data fingerprint and split agree as well. Records of an older state get a block of their own that says what differs.
+Records share a block only if suite, protocol, input size, limit, resolved settings and task version agree, and a column
+only if data fingerprint and split agree as well. Records of an older state get a block of their own that says what
+differs.
 """
 
 from __future__ import annotations
@@ -132,7 +133,9 @@ def _block(records: Sequence[Record], layout: Layout, titles: Titles, *, newest:
         image_size=spec.image_size,
         limit=spec.limit,
         groups=groups,
-        rows=build_rows(kept, layout, titles, [(group.records, fraction) for group in groups for fraction in group.fractions]),
+        rows=build_rows(
+            kept, layout, titles, [(group.records, fraction) for group in groups for fraction in group.fractions]
+        ),
         records=tuple(kept),
         superseded=len(records) - len(kept),
         differences=() if is_newest else _differences(records, newest),
@@ -171,7 +174,9 @@ def _groups(
     )
 
 
-def _suite_columns(suite: Suite, task: str, found: Sequence[tuple[str, str]], *, with_empty: bool) -> list[tuple[str, str]]:
+def _suite_columns(
+    suite: Suite, task: str, found: Sequence[tuple[str, str]], *, with_empty: bool
+) -> list[tuple[str, str]]:
     """(dataset, headline) of the suite's pairs; a pair without records takes the headline of its neighbours."""
     pairs = [pair for pair in suite.pairs if pair.task == task]
     headlines = sorted({headline for _, headline in found})

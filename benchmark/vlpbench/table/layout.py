@@ -61,7 +61,9 @@ def load_layouts() -> tuple[Layout, ...]:
         VlpbenchError: for a layout file with a wrong field.
     """
     folder = files("vlpbench_configs") / "tables"
-    entries = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".toml")), key=lambda entry: entry.name)
+    entries = sorted(
+        (entry for entry in folder.iterdir() if entry.name.endswith(".toml")), key=lambda entry: entry.name
+    )
     return tuple(_parse(entry.read_text(encoding="utf-8"), entry.name) for entry in entries)
 
 
@@ -83,7 +85,7 @@ def select_layouts(name: str) -> tuple[Layout, ...]:
 
 
 def layouts_of_file(out: Path) -> tuple[Layout, ...]:
-    """Layouts that a file name asks for: `table2.md` Table II, `segmentation.html` likewise, any other name all of them.
+    """Layouts that a file name asks for: `table2.md` and `segmentation.html` Table II, any other name all of them.
 
     Raises:
         UnknownNameError: for the number of a table there is not.

@@ -45,10 +45,7 @@ def _place(who: Who, layout: Layout) -> tuple[int, Who]:
 
 def _method_row(who: Who, whos: Sequence[Who], layout: Layout, titles: Titles, columns: Sequence[Column]) -> Row:
     name, arch, recipe = who
-    card = titles.method_card(name)
-    title = card.row_title
-    if name in layout.floors and not card.title:
-        title = layout.floors[name].title
+    title = layout.floors[name].title if name in layout.floors else titles.method_card(name).row_title
     alike = sum(other[:2] == who[:2] for other in whos)
     cells = tuple(
         summarise([record for record in records if _who(record) == who and record.spec.fraction == fraction])

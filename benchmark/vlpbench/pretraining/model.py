@@ -1,0 +1,109 @@
+"""A method as MMEngine's Runner trains it: views, mixed precision and the sum of the terms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from mmengine.evaluator import BaseMetric
+from mmengine.model import BaseDataPreprocessor, BaseModel
+from torch import Tensor
+
+from vlpbench.method import Method, PairBatch, TokenBatch
+from vlpbench.pretraining.loader import RawBatch
+from vlpbench.pretraining.recipe import Recipe
+from vlpbench.pretraining.views import Views
+
+MEASURED = "measured: "
+
+
+class PairPreprocessor(BaseDataPreprocessor):
+    """Moves a raw batch to the device and makes the two views there."""
+
+    def __init__(self, method: Method, views: Views) -> None:
+        """Take the recipe's views, and the method for its backbone's normalisation."""
+        super().__init__()
+        # In a tuple, so that the method is not registered as a part of its own preprocessor.
+        self._method = (method,)
+        self._views = views
+
+    def forward(self, data: Any, training: bool = False) -> dict[str, Any]:
+        """Views of a `RawBatch`, with fresh random crops in training, with the central crop otherwise."""
+        images = data.images.to(self.device)
+        plain = self._views.plain(images, data.seed if training else None)
+        augmented = self._views.augmented(images, data.seed)
+        batch = PairBatch(
+            self._normalised(plain),
+            self._normalised(augmented),
+            _moved(data.reports, self.device),
+            _moved(data.summaries, self.device),
+        )
+        return {"batch": batch, "seed": data.seed}
+
+    def _normalised(self, view: Float[Tensor, "b h w"]) -> Float[Tensor, "b 3 h w"]:
+        (method,) = self._method
+        return method.backbone.normalise(view).contiguous(memory_format=torch.channels_last)
+
+
+class PairModel(BaseModel):
+    """Method and preprocessor in one module."""
+
+    def __init__(self, method: Method, recipe: Recipe, *, precision: torch.dtype) -> None:
+        """Wrap a method.
+
+        Args:
+            method: what is trained.
+            recipe: of the views.
+            precision: of the towers' autocast, float32 for none; losses see to their own.
+        """
+        super().__init__(data_preprocessor=PairPreprocessor(method, Views(recipe)))
+        self.method = method
+        self._precision = precision
+
+    def init_weights(self) -> None:
+        """Leave the weights as the method made them."""
+
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, batch: PairBatch, seed: int, mode: str = "loss"
+    ) -> Any:
+        """Terms of the loss; with mode "predict", as one entry of plain numbers for `MeanTerms`."""
+        # Dropout becomes a function of the step, so that a resumed run repeats the uninterrupted one.
+        torch.manual_seed(seed)
+        with torch.autocast(batch.images.device.type, self._precision, enabled=self._precision != torch.float32):
+            terms = self.method.loss(batch)
+        if mode == "loss":
+            return terms
+        _, values = self.parse_losses(terms)
+        measured = {f"{MEASURED}{name}": value for name, value in self.method.diagnostics.items()}
+        return [{"pairs": len(batch.images), "terms": values, "measured": measured}]
+
+    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Sum of the terms, and the terms for the log."""
+        values = torch.stack([value.float() for value in losses.values()])
+        return values.sum(), dict(zip(losses, values.detach().cpu(), strict=True))
+
+
+class MeanTerms(BaseMetric):
+    """Means over validation pairs: terms, their sum as "loss", and the method's diagnostics, marked by `MEASURED`."""
+
+    def process(self, data_batch: RawBatch, data_samples: Any) -> None:
+        """Keep the terms of one batch."""
+        del data_batch
+        self.results.extend(data_samples)
+
+    def compute_metrics(self, results: list[Any]) -> dict[str, float]:
+        """Means by term; "loss" is their sum."""
+        pairs = sum(entry["pairs"] for entry in results)
+        terms, measured = (
+            {
+                name: sum(entry["pairs"] * float(entry[kind][name]) for entry in results) / pairs
+                for name in results[0][kind]
+            }
+            for kind in ("terms", "measured")
+        )
+        return {**terms, "loss": sum(terms.values()), **measured}
+
+
+def _moved(tokens: TokenBatch, device: torch.device) -> TokenBatch:
+    return TokenBatch(tokens.ids.to(device), tokens.mask.to(device), tokens.word.to(device))

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from vlpbench.backbone import Backbone
+from vlpbench.errors import VlpbenchError
+from vlpbench.task import Cell
+from vlpbench_tasks.openmm import FrozenMaps, Selected, fit, shuffle_rows, stream_maps
+
+MakeCell = Callable[..., Cell]
+
+
+class Pixel(BaseModel):
+    """One trainable number beside a frozen backbone."""
+
+    def __init__(self, encoder: Backbone) -> None:
+        super().__init__()
+        self.backbone = FrozenMaps(encoder, [4])
+        self.number = nn.Parameter(torch.zeros(1))
+
+    def forward(self, inputs: Any, mode: str = "loss") -> dict[str, Tensor]:
+        self.backbone(inputs)
+        return {"loss": -self.number.sum()}
+
+
+def run(cell: Cell, values: list[float], *, lower: bool) -> tuple[Pixel, Selected, list[float]]:
+    """Fit with scripted looks; also the number at every look."""
+    model = Pixel(cell.backbone)
+    left, seen = iter(values), []
+
+    def look() -> float:
+        assert not model.training
+        seen.append(model.number.item())
+        return next(left)
+
+    settings: Any = cell.settings
+    selected = fit(model, cell, settings, collate=lambda rows, maps: {"inputs": maps}, look=look, lower_is_better=lower)
+    return model, selected, seen
+
+
+def test_lowest_look_is_kept_and_patience_ends_the_run(make_cell: MakeCell) -> None:
+    cell = make_cell("segmentation", batch_size=4, max_steps=20, validate_every=2, patience=2)
+    model, selected, seen = run(cell, [0.9, 0.4, 0.4, 0.5, 0.1], lower=True)
+    assert (selected.step, selected.value, selected.steps) == (4, 0.4, 8)
+    assert model.number.item() == seen[1]
+    assert len(set(seen)) == 4
+    log = (cell.workdir / "training.csv").read_text(encoding="utf-8").splitlines()
+    assert log[0] == "step,loss,validation"
+    assert [line.split(",")[0] for line in log[1:]] == ["2", "4", "6", "8"]
+
+
+def test_last_of_equal_highest_looks_is_kept(make_cell: MakeCell) -> None:
+    cell = make_cell("segmentation", batch_size=4, max_steps=7, validate_every=2, patience=9)
+    model, selected, seen = run(cell, [math.nan, 0.0, 0.0, -0.5], lower=False)
+    assert (selected.step, selected.steps) == (6 - 2 + 2, 7)
+    assert model.number.item() == seen[2]
+    _, selected, _ = run(cell, [math.nan] * 4, lower=False)
+    assert selected.step == 7
+    assert selected.describe("rule") == {"rule": "rule", "step": 7, "value": "undefined", "steps": 7}
+
+
+def test_no_finite_validation_loss_is_an_error(make_cell: MakeCell) -> None:
+    cell = make_cell("segmentation", batch_size=4, max_steps=2, validate_every=1)
+    with pytest.raises(VlpbenchError, match="No look at the validation split"):
+        run(cell, [math.nan, math.inf], lower=True)
+
+
+def test_divergence_is_an_error(make_cell: MakeCell) -> None:
+    cell = make_cell("segmentation", batch_size=4, max_steps=2, validate_every=1, learning_rate=math.inf)
+    with pytest.raises(VlpbenchError, match="'blobs' diverged: its loss at step 2 is"):
+        run(cell, [1.0, 1.0], lower=True)
+
+
+def test_small_fraction_is_repeated_in_new_orders() -> None:
+    rows = np.array([3, 5, 8])
+    order = shuffle_rows(rows, 2, seed=0)
+    taken = np.concatenate([next(order) for _ in range(30)])
+    assert taken.shape == (60,)
+    epochs = taken.reshape(20, 3)
+    assert all(sorted(epoch) == [3, 5, 8] for epoch in epochs.tolist())
+    assert len({tuple(epoch) for epoch in epochs.tolist()}) > 1
+    again = shuffle_rows(rows, 2, seed=0)
+    assert np.array_equal(taken, np.concatenate([next(again) for _ in range(30)]))
+
+
+def test_maps_are_those_of_the_rows_with_and_without_a_cache(make_cell: MakeCell) -> None:
+    streams = [stream_maps(make_cell("segmentation", cache_gb=gigabytes), 6) for gigabytes in (1.0, 0.0)]
+    cell = make_cell("segmentation")
+    for _ in range(12):
+        (rows, maps), (same, computed) = next(streams[0]), next(streams[1])
+        assert np.array_equal(rows, same)
+        for level, other, right in zip(maps, computed, cell.features.maps(rows), strict=True):
+            assert torch.equal(level, right)
+            torch.testing.assert_close(other, right)
+
+
+def test_backbone_slot_passes_maps_and_encodes_images(make_cell: MakeCell) -> None:
+    cell = make_cell("detection")
+    slot = FrozenMaps(cell.backbone, [2, 4])
+    rows = np.arange(3)
+    maps = cell.features.maps(rows)
+    passed = slot(maps)
+    assert [level.data_ptr() for level in passed] == [maps[2].data_ptr(), maps[4].data_ptr()]
+    images = cell.backbone.normalise(torch.from_numpy(cell.dataset.images(rows)))
+    for encoded, cached in zip(slot(images), passed, strict=True):
+        torch.testing.assert_close(encoded, cached, rtol=1e-3, atol=1e-4)
+    slot.train()
+    assert slot.training
+    assert not any(module.training for module in slot.encoder.modules())
