@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -64,9 +64,11 @@ def count_pixels(table: pd.DataFrame, constant: Constant | None = None) -> pd.Da
         target = _decode(rows, "rle_target").int()
         target[_decode(rows, "rle_ignored")] = IGNORED
         predicted = _decode(rows, "rle_prediction").int() if constant is None else torch.full_like(target, constant)
+        # a lone image would lose its axis in torchmetrics
+        predicted, target = (values.repeat(1 + (len(rows) == 1), 1, 1) for values in (predicted, target))
         scores = binary_stat_scores(predicted, target, multidim_average="samplewise", ignore_index=IGNORED)
         dice = binary_f1_score(predicted, target, multidim_average="samplewise", ignore_index=IGNORED)
-        parts.append(np.column_stack([scores[:, 0], scores[:, 1], scores[:, 3], dice]))
+        parts.append(np.column_stack([scores[:, 0], scores[:, 1], scores[:, 3], dice])[: len(rows)])
     return pd.DataFrame(np.concatenate(parts), columns=["true_positive", "false_positive", "false_negative", "dice"])
 
 
@@ -94,12 +96,12 @@ def score(counted: pd.DataFrame, batch: int) -> dict[str, float]:
 
 
 def _encode(masks: np.ndarray) -> list[str]:
-    codes = coco_mask.encode(np.asfortranarray(masks.transpose(1, 2, 0).astype(np.uint8)))
+    codes: Any = coco_mask.encode(np.asfortranarray(masks.transpose(1, 2, 0).astype(np.uint8)))
     return [code["counts"].decode("ascii") for code in codes]
 
 
 def _decode(rows: pd.DataFrame, column: str) -> torch.Tensor:
-    codes = [
+    codes: Any = [
         {"size": [int(height), int(width)], "counts": str(code).encode("ascii")}
         for height, width, code in zip(rows["height"], rows["width"], rows[column], strict=True)
     ]

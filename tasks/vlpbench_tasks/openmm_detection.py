@@ -30,7 +30,8 @@ from mmengine.config import ConfigDict  # noqa: E402
 from mmengine.structures import InstanceData  # noqa: E402
 
 STRIDES = (32, 16, 8)
-CANDIDATES = 1000
+# mmdet cuts candidates by class probability alone, before objectness has a say; more than there are anchors is no cut
+CANDIDATES = 1_000_000
 
 
 def build_detector(cell: Cell, settings: DetectionSettings) -> Any:
@@ -112,18 +113,22 @@ def fit_detector(model: Any, cell: Cell, settings: DetectionSettings) -> Selecte
 def predict_boxes(model: Any, cell: Cell, rows: Int[np.ndarray, " n"]) -> list[list[Scored]]:
     """Boxes of each row with their scores, in pixels of the prepared square and cut at its border."""
     model.eval()
+    threshold = model.test_cfg.score_thr
     found: list[list[Scored]] = []
     for batch, maps in walk_maps(cell, rows):
         for sample in model.predict(maps, _samples(cell, batch), rescale=False):
-            found.append(_boxes(sample.pred_instances, cell.dataset.label_names, cell.dataset.image_size))
+            # mmdet puts the threshold on either factor of the score; below it, no box suppressed one above it
+            instances = sample.pred_instances[sample.pred_instances.scores >= threshold]
+            found.append(_boxes(instances, cell.dataset.label_names, cell.dataset.image_size))
     return found
 
 
 def _boxes(instances: Any, names: Sequence[str], size: int) -> list[Scored]:
     corners = instances.bboxes.clamp(0, size).cpu().double().tolist()
-    scores, labels = instances.scores.cpu().double().tolist(), instances.labels.cpu().tolist()
+    scores: list[float] = instances.scores.cpu().double().tolist()
+    labels: list[int] = instances.labels.cpu().tolist()
     return [
-        (Box(names[label], left, top, right - left, bottom - top), value)
+        (Box(str(names[label]), left, top, right - left, bottom - top), value)
         for (left, top, right, bottom), value, label in zip(corners, scores, labels, strict=True)
     ]
 

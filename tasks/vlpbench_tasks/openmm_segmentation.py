@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -71,13 +72,12 @@ class DiceLoss(nn.Module):
 class BinaryHead(BaseDecodeHead):
     """A decode head with one output channel."""
 
-    def loss_by_feat(
-        self, seg_logits: Float[Tensor, "n 1 h w"], batch_data_samples: list[SegDataSample]
-    ) -> dict[str, Tensor]:
+    def loss_by_feat(self, seg_logits: Float[Tensor, "n 1 h w"], batch_data_samples: Any) -> dict[str, Tensor]:
         """Losses by name; unlike mmseg's own method without the accuracy over classes, of which there is only one."""
         target = self._stack_batch_gt(batch_data_samples).squeeze(1)
         logits = resize(seg_logits, size=target.shape[1:], mode="bilinear", align_corners=False)
-        return {loss.loss_name: loss(logits, target) for loss in self.loss_decode}
+        losses: Any = self.loss_decode
+        return {loss.loss_name: loss(logits, target) for loss in losses}
 
 
 class UnetHead(BinaryHead):
@@ -87,17 +87,21 @@ class UnetHead(BinaryHead):
     """
 
     def __init__(
-        self, *, strides: tuple[int, ...], decoder_channels: tuple[int, ...], image_size: int, **head: Any
+        self,
+        *,
+        strides: tuple[int, ...],
+        in_channels: tuple[int, ...],
+        decoder_channels: tuple[int, ...],
+        image_size: int,
+        **head: Any,
     ) -> None:
         """Build the decoder; `head` goes to mmseg's `BaseDecodeHead`."""
-        levels = tuple(range(len(strides)))
-        super().__init__(
-            channels=decoder_channels[-1], in_index=levels, input_transform="multiple_select", init_cfg=None, **head
-        )
+        wanted: dict[str, Any] = {"in_index": tuple(range(len(strides))), "input_transform": "multiple_select"}
+        super().__init__(in_channels, decoder_channels[-1], init_cfg=None, **wanted, **head)
         self.strides = strides
         self.image_size = image_size
         self.steps = tuple(2**power for power in range(1, len(decoder_channels) + 1))
-        offered = dict(zip(strides, self.in_channels, strict=True))
+        offered = dict(zip(strides, in_channels, strict=True))
         self.decoder = UnetDecoder(
             encoder_channels=[3, *(offered.get(stride, 0) for stride in self.steps)],
             decoder_channels=decoder_channels,
@@ -110,9 +114,9 @@ class UnetHead(BinaryHead):
         initialization.initialize_decoder(self.decoder)
         initialization.initialize_head(self.conv_seg)
 
-    def forward(self, inputs: Maps) -> Float[Tensor, "n 1 h w"]:
-        """Logits at the size of the image."""
-        # convolutions of few channels are a quarter faster in this layout, on CPUs too
+    def forward(self, inputs: Maps) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Logits (n, 1, h, w) at the size of the image."""
+        # convolutions of few channels are a fifth faster in this layout, on CPUs too
         packed = [level.contiguous(memory_format=torch.channels_last) for level in self._transform_inputs(inputs)]
         maps = dict(zip(self.strides, packed, strict=True))
         first = inputs[0]
@@ -132,13 +136,13 @@ class ProgressiveHead(BinaryHead):
     work at full size.
     """
 
-    def __init__(self, *, stride: int, decoder_channels: tuple[int, ...], **head: Any) -> None:
+    def __init__(self, *, stride: int, in_channels: int, decoder_channels: tuple[int, ...], **head: Any) -> None:
         """Build one doubling per power of two in the stride; `head` goes to mmseg's `BaseDecodeHead`."""
         widths = decoder_channels[: max(1, round(math.log2(stride)))]
-        super().__init__(channels=widths[-1], in_index=-1, init_cfg=None, **head)
-        self.norm = nn.LayerNorm(self.in_channels)
+        super().__init__(in_channels, widths[-1], in_index=-1, init_cfg=None, **head)
+        self.norm = nn.LayerNorm(in_channels)
         blocks: list[nn.Module] = []
-        for before, width in zip((self.in_channels, *widths), widths, strict=False):
+        for before, width in itertools.pairwise((in_channels, *widths)):
             blocks.append(ConvModule(before, width, 3, padding=1, norm_cfg={"type": "BN"}))
             blocks.append(Upsample(scale_factor=2, mode="bilinear", align_corners=False))
         self.blocks = nn.Sequential(*blocks)
@@ -148,9 +152,9 @@ class ProgressiveHead(BinaryHead):
         initialization.initialize_decoder(self.blocks)
         initialization.initialize_head(self.conv_seg)
 
-    def forward(self, inputs: Maps) -> Float[Tensor, "n 1 h w"]:
-        """Logits; near the size of the image, to which mmseg resizes them."""
-        last = self._transform_inputs(inputs)
+    def forward(self, inputs: Maps) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Logits (n, 1, h, w) near the size of the image, to which mmseg resizes them."""
+        last: Tensor = inputs[-1]
         normed = self.norm(last.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         logits: Tensor = self.cls_seg(self.blocks(normed))
         return logits

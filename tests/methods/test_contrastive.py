@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from vlpbench_methods.contrastive import (
     attenuated_contrast,
     cosine_logits,
@@ -92,9 +93,7 @@ def test_pseudo_positives_are_other_pairs_above_the_threshold():
 def test_batch_order_does_not_matter():
     first, second, alike = rows(7, 5, seed=1), rows(7, 5, seed=2), some_alike(7)
     order = torch.tensor([3, 0, 6, 2, 5, 1, 4])
-    shuffled = attenuated_contrast(
-        first[order], second[order], alike[order][:, order], temperature=TAU, weight=SOFT
-    )
+    shuffled = attenuated_contrast(first[order], second[order], alike[order][:, order], temperature=TAU, weight=SOFT)
     assert float(shuffled) == pytest.approx(
         float(attenuated_contrast(first, second, alike, temperature=TAU, weight=SOFT)), abs=1e-12
     )
@@ -160,7 +159,9 @@ def alignment(words, patches, mask, importance, threshold=0.3):
     return word_contrast(words, grouped, mask, importance, temperature=TAU)
 
 
-def ragged(lengths: list[int], *, padding: float = 0.0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+def ragged(
+    lengths: list[int], *, padding: float = 0.0
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     longest = max(*lengths, 1)
     mask = torch.arange(longest) < torch.tensor(lengths)[:, None]
     words = rows(len(lengths), longest, 5, seed=6)

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from vlpbench_methods.convirt import Convirt, ConvirtOptions
-from vlpbench_methods.sista import Sista, SistaOptions
 
 from vlpbench.backbone import Backbone, Preprocessing
 from vlpbench.encoders import scratch_encoder
 from vlpbench.errors import UnknownNameError, VlpbenchError
 from vlpbench.method import Initialisation, Method, PairBatch
 from vlpbench.registry import REGISTRY
+from vlpbench_methods.convirt import Convirt, ConvirtOptions
+from vlpbench_methods.sista import Sista, SistaOptions
 
 SIZE = 32
 REPORTS = (

@@ -1,9 +1,5 @@
 """Tokens, words and the text tower."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -24,7 +20,7 @@ TEXTS = (
 @pytest.fixture(scope="module")
 def encoder():
     torch.manual_seed(1)
-    tower, tokeniser = scratch_encoder(TEXTS[:2], vocabulary=60, width=16, max_tokens=40)
+    tower, tokeniser = scratch_encoder(TEXTS, vocabulary=60, width=16, max_tokens=40)
     return tower.eval(), tokeniser
 
 
@@ -119,7 +115,8 @@ def test_a_local_bert_is_loaded_by_its_path(encoder, tmp_path):
     cut, _ = hugging_face_encoder(str(tmp_path), layers=1, max_tokens=40)
     assert cut.layers == len(cut.encoder.encoder.layer) == 1
     assert torch.equal(
-        cut.encoder.encoder.layer[0].attention.self.query.weight, tower.encoder.encoder.layer[0].attention.self.query.weight
+        cut.encoder.encoder.layer[0].attention.self.query.weight,
+        tower.encoder.encoder.layer[0].attention.self.query.weight,
     )
 
 
@@ -149,9 +146,9 @@ def test_a_folder_without_an_encoder_is_named(tmp_path):
 
 def test_more_layers_or_tokens_than_there_are(encoder, tmp_path):
     save_encoder(*encoder, tmp_path)
-    with pytest.raises(VlpbenchError, match="text_layers = 3.*has 2 layers"):
+    with pytest.raises(VlpbenchError, match=r"text_layers = 3.*has 2 layers"):
         hugging_face_encoder(str(tmp_path), layers=3, max_tokens=40)
-    with pytest.raises(VlpbenchError, match="max_tokens = 41.*takes 40 tokens"):
+    with pytest.raises(VlpbenchError, match=r"max_tokens = 41.*takes 40 tokens"):
         hugging_face_encoder(str(tmp_path), layers=0, max_tokens=41)
     with pytest.raises(VlpbenchError, match="text_width = 18"):
         scratch_encoder(TEXTS, vocabulary=60, width=18, max_tokens=40)
@@ -175,20 +172,10 @@ def test_a_pooler_is_not_trained():
     assert idle == {"encoder.pooler.dense.weight", "encoder.pooler.dense.bias"}
 
 
-PROGRAM = """
-from vlpbench.tokens import wordpiece_tokenizer
-texts = ["abc abd acd bcd", "dcb dca dba cba abcd dcba"] * 3 + ["zyx zyw zxw yxw wxyz"]
-print(sorted(wordpiece_tokenizer(texts, vocabulary=60).get_vocab().items()))
-"""
-
-
-def test_the_vocabulary_is_the_same_in_every_process():
-    found = {
-        subprocess.run(
-            [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": str(seed)}
-        ).stdout
-        for seed in range(3)
-    }
+def test_the_vocabulary_is_the_same_every_time():
+    """Maps in the trainer are seeded anew each time; unmended, twelve trainings on these texts disagree."""
+    texts = ["abc abd acd bcd", "dcb dca dba cba abcd dcba"] * 3 + ["zyx zyw zxw yxw wxyz"]
+    found = {str(sorted(wordpiece_tokenizer(texts, vocabulary=60).get_vocab().items())) for _ in range(12)}
     assert len(found) == 1
 
 

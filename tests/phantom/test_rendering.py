@@ -17,7 +17,7 @@ GOLDEN: dict[str, tuple[str, str]] = {
     "chexpert": ("684a6b38e0c1fe0b", "d194e5e254b212f9"),
     "rsna": ("584b617110868e23", "0674b5df5446b88f"),
     "covidx": ("c330c62f66bc7787", "7f652d5b2f819368"),
-    "siim": ("36f93fde985238bf", "720f6d52820f9ca9"),
+    "siim": ("36f93fde985238bf", "a54576287063c08e"),
     "object_cxr": ("ddf7609484059714", "ccd76ee817585477"),
 }
 SIDED = ("pleural_effusion", "atelectasis", "consolidation", "pneumothorax", "chest_tube", "foreign_object")

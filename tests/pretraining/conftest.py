@@ -1,6 +1,7 @@
 """A small corpus, made by hand."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,11 @@ def write_corpus(folder: Path, *, train: int, val: int) -> Corpus:
     facts = {"fingerprint": f"hand-made {train} {val}", "image_size": SIZE}
     (folder / "prepared.json").write_text(json.dumps(facts), encoding="utf-8")
     return Corpus(Prepared(folder))
+
+
+@pytest.fixture
+def few_pairs(tmp_path: Path) -> Callable[..., Corpus]:
+    return lambda *, train, val: write_corpus(tmp_path / f"{train}-{val}", train=train, val=val)
 
 
 @pytest.fixture(scope="session")

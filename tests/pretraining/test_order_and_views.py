@@ -29,7 +29,9 @@ def test_the_order_is_a_function_of_seed_and_epoch():
     assert len({seed for _, seed in start}) == 3
 
 
-@pytest.mark.parametrize(("pairs", "size", "accumulate", "steps"), [(20, 6, 2, 2), (20, 3, 4, 4), (5, 32, 1, 1), (8, 4, 9, 2)])
+@pytest.mark.parametrize(
+    ("pairs", "size", "accumulate", "steps"), [(20, 6, 2, 2), (20, 3, 4, 4), (5, 32, 1, 1), (8, 4, 9, 2)]
+)
 def test_batches_fill_whole_optimiser_steps(pairs, size, accumulate, steps):
     order = TrainingOrder(pairs, batch_size=size, accumulate=accumulate, seed=0)
     assert len(drawn(order)) == len(order) == steps

@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from vlpbench_methods.sista import SistaOptions
 
 from vlpbench.errors import UnknownNameError, VlpbenchError
 from vlpbench.pretraining.precision import resolve_precision
 from vlpbench.pretraining.recipe import Recipe, resolve_options, resolve_recipe
+from vlpbench_methods.sista import SistaOptions
 
 
 def test_later_layers_win_and_options_are_merged():
@@ -44,7 +44,7 @@ def test_what_does_not_fit_is_named(given, message):
 def test_options_become_the_switches_of_the_method():
     options = resolve_options("sista", SistaOptions, {"terms": ["SIA", "STA"], "temperature": 1})
     assert options == SistaOptions(terms=("SIA", "STA"), temperature=1.0)
-    with pytest.raises(UnknownNameError, match="option of sista named 'temprature'.*Near: temperature"):
+    with pytest.raises(UnknownNameError, match=r"option of sista named 'temprature'.*Near: temperature"):
         resolve_options("sista", SistaOptions, {"temprature": 1})
     with pytest.raises(VlpbenchError, match="Option of sista final_norm = 'yes': expected bool"):
         resolve_options("sista", SistaOptions, {"final_norm": "yes"})

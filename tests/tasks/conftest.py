@@ -43,7 +43,7 @@ SHORT: dict[str, dict[str, Any]] = {
 
 
 def draw(folder: Path) -> Prepared:
-    """Noise with a bright square in two images of three; mask, box and labels say where, and some pixels are ignored."""
+    """Noise with a bright square in two images of three; masks, boxes and labels say where; the top is ignored."""
     rng = np.random.default_rng(7)
     images = rng.integers(0, 60, (COUNT, SIZE, SIZE), dtype=np.uint8)
     masks = np.zeros((COUNT, SIZE, SIZE), dtype=np.uint8)

@@ -27,6 +27,7 @@ def test_blobs_are_told_from_noise(make_cell: MakeCell) -> None:
     assert result.counts["train_images"] == 36
     assert result.counts["train_positives:blob"] == 24
     assert list(result.predictions) == ["image_id", "p:blob", "y:blob", "p:odd", "y:odd"]
+    assert result.predictions["p:blob"].dtype == np.float64
     assert list(result.predictions["image_id"]) == cell.dataset.image_ids(cell.test_rows)
     assert all(torch.equal(before[name], value) for name, value in cell.backbone.state_dict().items())
 
@@ -62,7 +63,7 @@ def test_fraction_without_a_class_is_refused(make_cell: MakeCell, rows: list[int
 
 
 def test_labels_that_are_not_exclusive_are_refused(make_cell: MakeCell) -> None:
-    with pytest.raises(VlpbenchError, match="'image03' is not in exactly one of"):
+    with pytest.raises(VlpbenchError, match="'image00' is not in exactly one of"):
         Classification().run(make_cell("classification", metric="accuracy", labels=("odd", "none")))
 
 

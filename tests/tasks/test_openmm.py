@@ -10,7 +10,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from vlpbench.backbone import Backbone
+from vlpbench.backbone import Backbone, Preprocessing
 from vlpbench.errors import VlpbenchError
 from vlpbench.task import Cell
 from vlpbench_tasks.openmm import FrozenMaps, Selected, fit, shuffle_rows, stream_maps
@@ -112,6 +112,10 @@ def test_backbone_slot_passes_maps_and_encodes_images(make_cell: MakeCell) -> No
     images = cell.backbone.normalise(torch.from_numpy(cell.dataset.images(rows)))
     for encoded, cached in zip(slot(images), passed, strict=True):
         torch.testing.assert_close(encoded, cached, rtol=1e-3, atol=1e-4)
+
+
+def test_encoder_stays_in_evaluation_mode_even_if_nobody_froze_it() -> None:
+    slot = FrozenMaps(Backbone("resnet18", Preprocessing(64)), [4])
     slot.train()
     assert slot.training
     assert not any(module.training for module in slot.encoder.modules())

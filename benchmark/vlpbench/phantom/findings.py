@@ -120,14 +120,14 @@ def draw_pneumothorax(thorax: Thorax, finding: Finding) -> list[Mask]:
     rng = rng_of(finding.seed)
     on = _half(thorax, finding.side)
     fall = np.clip((frame.v - body.apex) / (body.dome(finding.side) - body.apex), 0.0, 1.0)
-    lateral = (0.09 + 0.27 * finding.extent) * np.maximum(1.0 - float(rng.uniform(0.8, 1.4)) * fall, 0.0)
-    inner = lung_depth(frame, body, lateral, 0.11 + 0.36 * finding.extent)
+    lateral = (0.09 + 0.28 * finding.extent) * np.maximum(1.0 - float(rng.uniform(0.7, 1.15)) * fall, 0.0)
+    inner = lung_depth(frame, body, lateral, 0.12 + 0.36 * finding.extent)
     gap = soft(-inner, 0.02) * soft(thorax.depth, 0.03) * on
     # The medial and lower borders of the lung stay where they are, so the gap lies above and outside only.
-    thorax.air *= (1.0 - gap) * (1.0 - 0.22 * finding.extent * on) + 1.12 * gap
+    thorax.air *= (1.0 - gap) * (1.0 - (0.04 + 0.18 * finding.extent) * on) + 1.14 * gap
     thorax.markings *= 1.0 - gap
     pleura = soft(0.016 - np.abs(inner), 0.02) * soft(thorax.depth - 0.01, 0.03) * on
-    thorax.markings += 0.16 * pleura
+    thorax.markings += 0.17 * pleura
     return [thorax.lung & (inner < 0.0) & _on(thorax, finding.side)]
 
 

@@ -93,14 +93,12 @@ class TrainingOrder(Sampler[Draw]):
 
 
 class ValidationOrder(Sampler[Draw]):
-    """All pairs in their own order, the same views every time."""
+    """All pairs in their own order, in batches of nearly equal size, the same views every time."""
 
     def __init__(self, pairs: int, *, batch_size: int, seed: int) -> None:
         """Fix order and views."""
-        self._draws = [
-            Draw(np.arange(start, min(start + batch_size, pairs)), _seed(seed, VALIDATION, start))
-            for start in range(0, pairs, batch_size)
-        ]
+        parts = np.array_split(np.arange(pairs), -(-pairs // batch_size))
+        self._draws = [Draw(part, _seed(seed, VALIDATION, number)) for number, part in enumerate(parts)]
 
     def __len__(self) -> int:
         return len(self._draws)

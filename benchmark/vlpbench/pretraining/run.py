@@ -63,6 +63,8 @@ def pretrain(
     if corpus is None:
         raise VlpbenchError(f"The method {spec.method!r} trains, and needs a corpus of image-report pairs.")
     corpus.require_pairs()
+    if len(corpus.rows("val")) < 2:
+        raise VlpbenchError("The corpus has one validation pair; the loss contrasts pairs, and needs 2 or more there.")
     from vlpbench.pretraining.training import train
 
     recipe = resolve_recipe(json.loads(spec.recipe), {"workers": workers})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,10 @@ def train(
             resume=last.is_file(),
             load_from=str(last) if last.is_file() else None,
         )
-        runner.train()
+        with warnings.catch_warnings():
+            # The schedule counts batches: with accumulated gradients its first step rightly precedes the first update.
+            warnings.filterwarnings("ignore", "Detected call of `scheduler.step", UserWarning)
+            runner.train()
         method.load_state_dict(torch.load(folder / BEST, map_location=device, weights_only=True))
     return history
 

@@ -18,7 +18,7 @@ h2 { font-size: 1.15rem; margin: 2.5rem 0 .75rem; }
 table { border-collapse: collapse; border-top: 2px solid #222; border-bottom: 2px solid #222; }
 th, td { padding: .3rem .75rem; text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 th { font-weight: 600; }
-th[scope=row], thead th:first-child { text-align: left; font-weight: 400; }
+th[scope=row], thead tr:first-child th:first-child { text-align: left; font-weight: 400; }
 th[scope=colgroup] { text-align: center; border-bottom: 1px solid #999; }
 thead tr:last-child th { border-bottom: 1px solid #222; }
 tbody + tbody tr:first-child > * { border-top: 1px solid #222; }
