@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from vlpbench.errors import VlpbenchError
@@ -17,10 +18,13 @@ SCRATCH_WIDENING = 4
 
 
 def hugging_face_encoder(name: str, *, layers: int, max_tokens: int) -> tuple[TextTower, Tokeniser]:
-    """Load an encoder and its tokenizer; weights come from safetensors only, and no code of the repository is run.
+    """Load an encoder and its tokenizer; no code of the repository is run.
+
+    Weights come from safetensors where there are any. Older repositories (Bio_ClinicalBERT) have only
+    `pytorch_model.bin`, which goes through PyTorch's restricted unpickler: it makes tensors and nothing else.
 
     Args:
-        name: Hugging Face name, or path of a folder with `config.json`, `model.safetensors` and the tokenizer's files.
+        name: Hugging Face name, or path of a folder with `config.json`, weights and the tokenizer's files.
         layers: layers to keep, counted from the input; 0 for all.
         max_tokens: longest report, tokens.
 
@@ -37,9 +41,9 @@ def hugging_face_encoder(name: str, *, layers: int, max_tokens: int) -> tuple[Te
             if layers:
                 config.num_hidden_layers = layers
             encoder = AutoModel.from_pretrained(
-                name, config=config, attn_implementation="eager", use_safetensors=True, trust_remote_code=False
+                name, config=config, attn_implementation="eager", weights_only=True, trust_remote_code=False
             )
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, UnpicklingError) as error:
         raise _unreachable(name, error) from error
     return TextTower(encoder.float()), Tokeniser(tokenizer, max_tokens)
 
@@ -120,13 +124,7 @@ def _unreachable(name: str, error: Exception) -> VlpbenchError:
         if Path(name).is_dir()
         else (f"The text encoder {name!r} is neither a local folder nor to be had from Hugging Face")
     )
-    lack = (
-        "Pickled weights are not read: load them once with transformers, write them with save_pretrained, and name "
-        "that folder. "
-        if "safetensors" in str(error)
-        else ""
-    )
     return VlpbenchError(
-        f"{where}: {reason}. {lack}Two ways out: a folder that Hugging Face transformers wrote, "
+        f"{where}: {reason}. Two ways out: a folder that Hugging Face transformers wrote, "
         "--set text_model=/path/to/folder; or a small BERT trained from scratch, --set text_model=scratch."
     )

@@ -153,7 +153,7 @@ class _Bench:
             raise VlpbenchError(f"No backbone at {folder}.")
         self.card: BackboneCard = card
         self.backbone = Backbone.load(folder).to(device).freeze()
-        self._features: dict[str, FrozenFeatures] = {}
+        self._features: tuple[str, FrozenFeatures] | None = None
 
     def evaluate(self, planned: PlannedCell, step: Step) -> None:
         """Run one cell and keep its record."""
@@ -195,9 +195,13 @@ class _Bench:
         plan.store.add(record, result.predictions)
 
     def _shared(self, dataset: Dataset, step: Step) -> FrozenFeatures:
-        """Features of a dataset, shared by its tasks, fractions and seeds."""
-        if dataset.name not in self._features:
-            self._features[dataset.name] = FrozenFeatures(
+        """Features of a dataset, shared by its tasks, fractions and seeds.
+
+        Only those of one dataset are held at a time: mapped files count as memory, and opening them again costs nothing.
+        """
+        if self._features is None or self._features[0] != dataset.name:
+            self._features = None
+            features = FrozenFeatures(
                 self.backbone,
                 dataset.prepared.images[: len(dataset.prepared.manifest)],
                 folder=self.plan.request.work / "features",
@@ -206,7 +210,8 @@ class _Bench:
                 budget_gb=self.plan.request.suite.feature_cache_gb,
                 progress=lambda done, count: step(done, count, "encoding images"),
             )
-        return self._features[dataset.name]
+            self._features = (dataset.name, features)
+        return self._features[1]
 
     def _counts(self, cell: Cell, result: TaskResult) -> dict[str, int]:
         splits = {"train images": cell.train_rows, "val images": cell.val_rows, "test images": cell.test_rows}

@@ -30,6 +30,13 @@ from mmengine.config import ConfigDict  # noqa: E402
 from mmengine.structures import InstanceData  # noqa: E402
 
 STRIDES = (32, 16, 8)
+ASSIGNER = {
+    "type": GridAssigner,
+    "pos_iou_thr": 0.5,
+    "neg_iou_thr": 0.5,
+    "min_pos_iou": 0,
+    "iou_calculator": {"type": BboxOverlaps2D},
+}
 # mmdet cuts candidates by class probability alone, before objectness has a say; more than there are anchors is no cut
 CANDIDATES = 1_000_000
 
@@ -44,10 +51,36 @@ def build_detector(cell: Cell, settings: DetectionSettings) -> Any:
     card = cell.backbone.card
     levels = [card.strides.index(stride) for stride in reversed(STRIDES)]
     widths = settings.neck_channels
+    neck = {
+        "type": YOLOV3Neck,
+        "num_scales": 3,
+        "in_channels": [card.channels[level] for level in reversed(levels)],
+        "out_channels": list(widths),
+    }
+    test = ConfigDict(
+        nms_pre=CANDIDATES,
+        min_bbox_size=0,
+        score_thr=settings.score_threshold,
+        conf_thr=settings.score_threshold,
+        nms={"type": "nms", "iou_threshold": settings.nms_threshold},
+        max_per_img=settings.max_detections,
+    )
+    backbone = {"type": FrozenMaps, "encoder": cell.backbone, "levels": levels}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(cell.seed)
+        model = YOLOV3(backbone, neck, _head(cell, settings), train_cfg={"assigner": ASSIGNER}, test_cfg=test)
+        # not the model's own init_weights: it would walk into the frozen backbone
+        model.bbox_head.init_weights()
+    return model.to(cell.device)
+
+
+def _head(cell: Cell, settings: DetectionSettings) -> dict[str, Any]:
+    """YOLOV3Head with the protocol's anchors, scaled to the image."""
     summed = {"type": CrossEntropyLoss, "use_sigmoid": True, "reduction": "sum"}
     side = cell.dataset.image_size
     sizes = [tuple(round(part * side, 3) for part in anchor) for anchor in settings.anchors]
-    head = {
+    widths = settings.neck_channels
+    return {
         "type": YOLOV3Head,
         "num_classes": len(cell.dataset.label_names),
         "in_channels": list(widths),
@@ -64,35 +97,6 @@ def build_detector(cell: Cell, settings: DetectionSettings) -> Any:
         "loss_xy": {**summed, "loss_weight": 2.0},
         "loss_wh": {"type": MSELoss, "loss_weight": 2.0, "reduction": "sum"},
     }
-    neck = {
-        "type": YOLOV3Neck,
-        "num_scales": 3,
-        "in_channels": [card.channels[level] for level in reversed(levels)],
-        "out_channels": list(widths),
-    }
-    overlaps = {"type": BboxOverlaps2D}
-    assigner = {
-        "type": GridAssigner,
-        "pos_iou_thr": 0.5,
-        "neg_iou_thr": 0.5,
-        "min_pos_iou": 0,
-        "iou_calculator": overlaps,
-    }
-    test = ConfigDict(
-        nms_pre=CANDIDATES,
-        min_bbox_size=0,
-        score_thr=settings.score_threshold,
-        conf_thr=settings.score_threshold,
-        nms={"type": "nms", "iou_threshold": settings.nms_threshold},
-        max_per_img=settings.max_detections,
-    )
-    backbone = {"type": FrozenMaps, "encoder": cell.backbone, "levels": levels}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(cell.seed)
-        model = YOLOV3(backbone, neck, head, train_cfg={"assigner": assigner}, test_cfg=test)
-        # not the model's own init_weights: it would walk into the frozen backbone
-        model.bbox_head.init_weights()
-    return model.to(cell.device)
 
 
 def fit_detector(model: Any, cell: Cell, settings: DetectionSettings) -> Selected:
@@ -137,10 +141,15 @@ def _samples(cell: Cell, rows: Int[np.ndarray, " b"]) -> list[DetDataSample]:
     size = (cell.dataset.image_size, cell.dataset.image_size)
     samples = []
     for boxes in cell.dataset.boxes(rows):
-        # a box without area, at the border, has its centre outside the grid
-        drawn = [box for box in boxes if box.width > 0 and box.height > 0]
-        corners = [[box.x, box.y, box.x + box.width, box.y + box.height] for box in drawn]
-        labels = [cell.dataset.label_names.index(box.label) for box in drawn]
+        corners: list[list[float]] = []
+        labels: list[int] = []
+        for box in boxes:
+            left, top = max(box.x, 0.0), max(box.y, 0.0)
+            right, bottom = min(box.x + box.width, size[1]), min(box.y + box.height, size[0])
+            # what is left of a box without area, or outside the image, has its centre outside the grid of cells
+            if right > left and bottom > top:
+                corners.append([left, top, right, bottom])
+                labels.append(cell.dataset.label_names.index(box.label))
         sample = DetDataSample(metainfo={"img_shape": size, "ori_shape": size, "batch_input_shape": size})
         sample.gt_instances = InstanceData(
             bboxes=torch.tensor(corners, dtype=torch.float32, device=cell.device).reshape(-1, 4),

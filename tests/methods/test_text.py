@@ -1,5 +1,7 @@
 """Tokens, words and the text tower."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -120,13 +122,31 @@ def test_a_local_bert_is_loaded_by_its_path(encoder, tmp_path):
     )
 
 
-def test_pickled_weights_are_refused(encoder, tmp_path):
+def test_weights_of_older_repositories_are_read_without_running_a_pickle(encoder, tmp_path):
     tower, tokeniser = encoder
     save_encoder(tower, tokeniser, tmp_path)
     (tmp_path / "model.safetensors").unlink()
     torch.save(tower.encoder.state_dict(), tmp_path / "pytorch_model.bin")
-    with pytest.raises(VlpbenchError, match="Pickled weights are not read"):
+    again, _ = hugging_face_encoder(str(tmp_path), layers=0, max_tokens=40)
+    read = again.encoder.state_dict()
+    for name, tensor in tower.encoder.state_dict().items():
+        assert torch.equal(read[name], tensor)
+
+
+class Malicious:
+    def __reduce__(self):
+        return Path.touch, (Path("executed"),)
+
+
+def test_a_pickle_that_would_run_code_is_refused(encoder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tower, tokeniser = encoder
+    save_encoder(tower, tokeniser, tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save({"weight": Malicious()}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(VlpbenchError, match="is no text encoder"):
         hugging_face_encoder(str(tmp_path), layers=0, max_tokens=40)
+    assert not Path("executed").exists()
 
 
 def test_an_unreachable_model_names_the_ways_out(monkeypatch):

@@ -1,7 +1,6 @@
 """Whole pre-training runs on a corpus of 23 pairs."""
 
 import json
-import logging
 import random
 import shutil
 from dataclasses import replace
@@ -20,17 +19,8 @@ from vlpbench.specs import PretrainSpec
 from vlpbench_methods.convirt import Convirt
 
 CPU = torch.device("cpu")
-SMALL = {
-    "text_model": "scratch",
-    "text_width": 16,
-    "vocabulary": 80,
-    "max_tokens": 24,
-    "epochs": 2,
-    "warmup_epochs": 1,
-    "batch_size": 6,
-    "learning_rate": 1e-3,
-    "precision": "float32",
-}
+SMALL = {"text_model": "scratch", "text_width": 16, "vocabulary": 80, "max_tokens": 24, "precision": "float32"}
+SMALL |= {"epochs": 2, "warmup_epochs": 1, "batch_size": 6, "learning_rate": 1e-3}
 
 
 def silent(step, steps, note):
@@ -162,7 +152,6 @@ def test_runs_leave_nothing_in_mmengines_registries(finished):
 
     for kind in (MMLogger, MessageHub, Visualizer):
         assert not [name for name in kind._instance_dict if name.startswith("pretrain")]
-    assert not [name for name in logging.root.manager.loggerDict if name.startswith("pretrain")]
 
 
 def spoil(monkeypatch, at, value):
@@ -306,9 +295,3 @@ def test_what_cannot_be_trained_is_refused(corpus, few_pairs, tmp_path):
         run(tmp_path, few_pairs(train=4, val=1))
     with pytest.raises(UnknownNameError, match="option of convirt named 'hidden'"):
         run(tmp_path, corpus, options={"hidden": 3})
-
-
-def test_a_local_encoder_is_trained_on(finished, corpus, tmp_path):
-    folder, _ = finished
-    card = run(tmp_path, corpus, text_model=str(folder / "text"), text_layers=1)
-    assert card.lineage["text"]["layers"] == 1

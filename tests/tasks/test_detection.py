@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from vlpbench.data.geometry import Box
 from vlpbench.errors import VlpbenchError
 from vlpbench.task import Cell, TaskResult
 from vlpbench_tasks.box_metrics import score
@@ -67,6 +69,18 @@ def test_largest_anchors_belong_to_the_coarsest_map(make_cell: MakeCell) -> None
     assert model.bbox_head.prior_generator.base_sizes[0][2] == pytest.approx((0.8966 * 64, 0.7837 * 64), abs=1e-3)
     shapes = [tuple(level.shape[1:]) for level in model.backbone(cell.features.maps(np.arange(1)))]
     assert shapes == [(128, 8, 8), (256, 4, 4), (512, 2, 2)]
+
+
+def test_training_boxes_are_cut_at_the_border() -> None:
+    from vlpbench_tasks.openmm_detection import _samples
+
+    boxes = (Box("a", -5, 60, 10, 10), Box("b", 64, 0, 5, 5), Box("b", 3, 3, 0, 9), Box("b", 1, 2, 3, 4))
+    dataset = SimpleNamespace(image_size=64, label_names=("a", "b"), boxes=lambda rows: [boxes, ()])
+    cell: Any = SimpleNamespace(dataset=dataset, device=torch.device("cpu"))
+    first, second = _samples(cell, np.arange(2))
+    assert first.gt_instances.bboxes.tolist() == [[0, 60, 5, 64], [1, 2, 4, 6]]
+    assert first.gt_instances.labels.tolist() == [0, 1]
+    assert second.gt_instances.bboxes.shape == (0, 4)
 
 
 def test_plain_transformer_is_refused_with_the_reason(make_cell: MakeCell) -> None:

@@ -50,7 +50,8 @@ class Dataset:
         Raises:
             UnknownNameError: for a label the data does not have.
         """
-        columns = [column.removeprefix("label:") for column in map(str, self.prepared.manifest) if column.startswith("label:")]
+        names = map(str, self.prepared.manifest.columns)
+        columns = [name.removeprefix("label:") for name in names if name.startswith("label:")]
         if self.pair.task == "classification":
             for name in self.pair.labels:
                 if name not in columns:
