@@ -180,7 +180,7 @@ def _build(arch: str, image_size: int) -> Any:
     name = SHORT_NAMES.get(arch, arch)
     if not timm.is_model(name):
         raise UnknownNameError("architecture", arch, [*SHORT_NAMES, *timm.list_models()])
-    sized = {"img_size": image_size} if name.startswith(("vit_", "deit", "beit", "eva", "swin")) else {}
+    sized: dict[str, Any] = {"img_size": image_size} if name.startswith(("vit_", "deit", "beit", "eva", "swin")) else {}
     model = timm.create_model(name, pretrained=False, num_classes=0, **sized)
     if not (
         isinstance(getattr(model, "feature_info", None), list)

@@ -31,9 +31,11 @@ class Watcher(Protocol):
 
     def stage(self, title: str) -> AbstractContextManager[Step]:
         """A long piece of work; the context hands out a function to call with step, steps and a note."""
+        ...
 
     def cell(self, number: int, count: int, cell: PlannedCell) -> AbstractContextManager[Step]:
         """Cell `number` of `count`."""
+        ...
 
     def note(self, text: str) -> None:
         """A line the user should read."""
@@ -197,7 +199,7 @@ class _Bench:
     def _shared(self, dataset: Dataset, step: Step) -> FrozenFeatures:
         """Features of a dataset, shared by its tasks, fractions and seeds.
 
-        Only those of one dataset are held at a time: mapped files count as memory, and opening them again costs nothing.
+        Only those of one dataset are held at a time: mapped files count as memory, and opening them anew is free.
         """
         if self._features is None or self._features[0] != dataset.name:
             self._features = None

@@ -57,15 +57,10 @@ class TerminalWatcher:
     @contextmanager
     def stage(self, title: str) -> Iterator[Step]:
         """A long piece of work with a bar of its own; a plain line at its end, with the time it took."""
-        started = time.monotonic()
-        bar = self._progress.add_task(title, total=None, note="")
         if not self._console.is_terminal:
             self.note(f"{title} …")
-        try:
-            yield self._stepper(bar)
-        finally:
-            self._progress.remove_task(bar)
-        self.note(f"{title}: {time.monotonic() - started:.0f} s")
+        with self._timed(title) as step:
+            yield step
 
     @contextmanager
     def cell(self, number: int, count: int, cell: PlannedCell) -> Iterator[Step]:
@@ -77,9 +72,20 @@ class TerminalWatcher:
         title = (
             f"cell {number} of {count}: {spec.method} {spec.dataset} {spec.task} {spec.fraction:.0%} seed {spec.seed}"
         )
-        with self.stage(title) as step:
+        with self._timed(title) as step:
             yield step
         self._progress.update(self._cells, completed=number)
+
+    @contextmanager
+    def _timed(self, title: str) -> Iterator[Step]:
+        """A bar while it lasts, and a line with the time it took."""
+        started = time.monotonic()
+        bar = self._progress.add_task(title, total=None, note="")
+        try:
+            yield self._stepper(bar)
+        finally:
+            self._progress.remove_task(bar)
+        self.note(f"{title}: {time.monotonic() - started:.0f} s")
 
     def _stepper(self, bar: TaskID) -> Step:
         def step(done: int, count: int, note: str) -> None:

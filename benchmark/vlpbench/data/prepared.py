@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -146,7 +147,7 @@ def _fill(
     images = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=(len(rows), size, size))
     masked = sum(row.has_mask for row in rows)
     masks = np.lib.format.open_memmap(folder / "masks.npy", mode="w+", dtype=np.uint8, shape=(masked, size, size))
-    pool = Parallel(n_jobs=jobs, return_as="generator", batch_size=16, pre_dispatch=8 * jobs)
+    pool: Any = Parallel(n_jobs=jobs, return_as="generator", pre_dispatch=f"{8 * jobs}")
     records: list[dict[str, object]] = []
     problems: list[Problem] = []
     mask_count = 0

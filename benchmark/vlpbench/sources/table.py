@@ -161,15 +161,13 @@ class TableSource(Source):
             frame = pd.read_csv(self.table, dtype=str, keep_default_na=False, encoding="utf-8-sig")
         except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
             raise VlpbenchError(f"{self.table} is not a readable CSV file in UTF-8: {error}") from error
-        frame.columns = [str(column).strip() for column in frame.columns]
+        frame = frame.rename(columns=lambda name: str(name).strip())
         wanted = [self.options[name] for name in ("image", "patient")]
         wanted += [self.options[name] for name in ("study", "split", "report", "summary", "mask", "boxes_known")]
         for column in [*wanted, *self.options["labels"], *self.options["classes"]]:
             if column and column not in frame.columns:
                 raise UnknownNameError(f"column of {self.table}", column, frame.columns)
-        for column in frame.columns:
-            frame[column] = frame[column].str.strip()
-        return frame
+        return pd.DataFrame({name: frame[name].str.strip() for name in frame.columns})
 
     def _boxes(self, frame: pd.DataFrame, problems: list[str]) -> Mapping[str, tuple[Box, ...]]:
         if not self.options["boxes"]:

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vlpbench.record import Record
-from vlpbench.table.blocks import Block, build_blocks
+from vlpbench.table.blocks import Block, ColumnGroup, build_blocks
 from vlpbench.table.layout import load_layouts
 from vlpbench.table.notes import build_notes, heading, percent
 from vlpbench.table.render import marked_cells
@@ -22,28 +22,40 @@ def print_tables(records: Sequence[Record], console: Console, *, titles: Titles 
     for layout in load_layouts():
         for block in build_blocks(records, layout, named):
             console.print()
-            console.print(terminal_table(block))
+            console.print(heading(block), style="bold", markup=False, highlight=False)
+            for table in terminal_tables(block):
+                console.print(table)
             for note in build_notes(block, named):
                 console.print(f"  {note}", style="dim", markup=False, highlight=False)
 
 
-def terminal_table(block: Block) -> Table:
-    """One block; floors are dimmed."""
-    table = Table(title=escape(heading(block)), title_justify="left", title_style="bold")
-    table.add_column("Method", overflow="fold", min_width=12)
-    for group, fraction in block.columns:
-        table.add_column(
-            escape(f"{group.title}\n{group.metric_title}\n{percent(fraction)}"), justify="right", overflow="fold"
-        )
-    for number, row in enumerate(block.rows):
-        cells = marked_cells(
+def terminal_tables(block: Block) -> list[Table]:
+    """One block as a table per dataset, so that each fits a terminal of 80 columns; floors are dimmed."""
+    cells = [
+        marked_cells(
             block,
             row,
             plain=escape,
             bold=lambda text: f"[bold]{text}[/bold]",
             underline=lambda text: f"[underline]{text}[/underline]",
         )
+        for row in block.rows
+    ]
+    tables = []
+    start = 0
+    for group in block.groups:
+        stop = start + len(group.fractions)
+        tables.append(_group_table(block, group, [row[start:stop] for row in cells]))
+        start = stop
+    return tables
+
+
+def _group_table(block: Block, group: ColumnGroup, cells: Sequence[Sequence[str]]) -> Table:
+    table = Table(title=escape(f"{group.title}: {group.metric_title}"), title_justify="left")
+    table.add_column("Method", min_width=28)
+    for fraction in group.fractions:
+        table.add_column(percent(fraction), justify="right", min_width=12)
+    for number, (row, texts) in enumerate(zip(block.rows, cells, strict=True)):
         last_floor = row.kind != "method" and number + 1 < len(block.rows) and block.rows[number + 1].kind == "method"
-        style = None if row.kind == "method" else "dim"
-        table.add_row(escape(row.title), *cells, style=style, end_section=last_floor)
+        table.add_row(escape(row.title), *texts, style=None if row.kind == "method" else "dim", end_section=last_floor)
     return table
