@@ -17,7 +17,6 @@ from vlpbench.data.fractions import sample_fraction
 from vlpbench.errors import VlpbenchError
 from vlpbench.features import FrozenFeatures
 from vlpbench.plan import Plan, PlannedCell, open_task
-from vlpbench.pretraining.run import pretrain
 from vlpbench.provenance import collect_provenance, peak_memory_bytes
 from vlpbench.specs import run_key
 from vlpbench.store import make_record
@@ -74,7 +73,6 @@ def execute(plan: Plan, watcher: Watcher, *, force: bool = False) -> Outcome:
         VlpbenchError: for bad input data, an unknown name, or a results folder that cannot be written.
     """
     device = torch.device(plan.request.device)
-    torch.use_deterministic_algorithms(device.type == "cpu")
     _note_data(plan, watcher)
     outcome = Outcome()
     total = sum(len(plan.cells(method)) for method in plan.request.methods)
@@ -104,9 +102,12 @@ def _note_data(plan: Plan, watcher: Watcher) -> None:
 
 
 def _pretrain(plan: Plan, method: str, device: torch.device, watcher: Watcher) -> None:
+    from vlpbench.pretraining.run import pretrain  # MMEngine takes seconds, which a call with nothing to train saves
+
     card = plan.method_card(method)
     if card.trains:
         plan.corpus.require_pairs()
+    _be_deterministic(device)
     with watcher.stage(f"pre-train {method}" if card.trains else f"initialise {method}") as step:
         corpus = plan.corpus if card.trains else None
         pretrain(plan.pretrain_spec(method), corpus, folder=plan.backbone_folder(method), device=device, report=step)
@@ -147,6 +148,7 @@ class _Bench:
     """One frozen backbone on the bench, with features shared by its cells."""
 
     def __init__(self, plan: Plan, method: str, device: torch.device) -> None:
+        _be_deterministic(device)
         self.plan = plan
         self.device = device
         folder = plan.backbone_folder(method)
@@ -231,6 +233,11 @@ class _Bench:
         return int(
             sum(content in used for content in cell.dataset.prepared.manifest["content"].to_numpy()[cell.test_rows])
         )
+
+
+def _be_deterministic(device: torch.device) -> None:
+    """Same command, same seed, same numbers, on the CPU; called late, since torch imports its compiler for it."""
+    torch.use_deterministic_algorithms(device.type == "cpu")
 
 
 def resolve_device(name: str) -> str:

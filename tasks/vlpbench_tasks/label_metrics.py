@@ -1,4 +1,7 @@
-"""Classification metrics from stored probabilities; a label without both classes has no AUROC."""
+"""Classification metrics from stored probabilities; a label without both classes has no AUROC.
+
+scikit-learn is imported where it is used: a plan opens every task and computes nothing.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from sklearn.metrics import accuracy_score, average_precision_score, recall_score, roc_auc_score
 
 PROBABILITY = "p:"
 TRUTH = "y:"
@@ -40,6 +42,8 @@ def score(predictions: pd.DataFrame, *, exclusive: bool) -> dict[str, float]:
         `auroc_<label>` each; `accuracy` and `balanced_accuracy` (mean recall over the classes that occur), NaN unless
         labels are exclusive.
     """
+    from sklearn.metrics import accuracy_score, average_precision_score, recall_score, roc_auc_score
+
     labels = label_names(predictions)
     auroc: dict[str, float] = {}
     precision: dict[str, float] = {}

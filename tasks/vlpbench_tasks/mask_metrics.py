@@ -2,7 +2,8 @@
 
 Dice is undefined where neither mask nor prediction has a pixel. The released MGCA code counts such an image as 1
 (mgca/models/ssl_segmenter.py:81-121), which lets an always empty prediction score the share of empty masks;
-here that is one variant of several, each under its own name.
+here that is one variant of several, each under its own name. torchmetrics is imported where it is used: a plan opens
+every task and computes nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import pandas as pd
 import torch
 from jaxtyping import UInt8
 from pycocotools import mask as coco_mask
-from torchmetrics.functional.classification import binary_f1_score, binary_stat_scores
 
 from vlpbench.data.source import IGNORED
 
@@ -58,6 +58,8 @@ def count_pixels(table: pd.DataFrame, constant: Constant | None = None) -> pd.Da
     Returns:
         One row per image in the table's order; `dice` is 0 where it is undefined.
     """
+    from torchmetrics.functional.classification import binary_f1_score, binary_stat_scores
+
     parts: list[np.ndarray] = []
     for start in range(0, len(table), CHUNK):
         rows = table.iloc[start : start + CHUNK]

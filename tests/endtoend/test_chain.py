@@ -94,6 +94,18 @@ def test_force_keeps_the_first_record(home: Path, tmp_path: Path, monkeypatch: p
     assert all(both[name] == record for name, record in first.items())
 
 
+def test_a_limit_caps_the_images_and_gets_a_table_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_suite(tmp_path)
+    few = ["--limit", "6", "--fractions", "1", "--tasks", "classification"]
+    assert vlpbench(monkeypatch, *arguments(tmp_path, "random", *few)) == 0
+    (record,) = records(tmp_path).values()
+    assert isinstance(record["counts"], dict)
+    assert [record["counts"][f"{split} images"] for split in ("train", "val", "test")] == [6, 6, 6]
+    assert "at most 6 images per split" in capsys.readouterr().out
+
+
 def test_plan_and_dry_run_do_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
