@@ -30,6 +30,7 @@ from vlpbench.data.source import SourceRequest
 from vlpbench.features import FrozenFeatures
 from vlpbench.plan import open_task
 from vlpbench.protocol import load_protocol
+from vlpbench.registry import REGISTRY
 from vlpbench.suite import Suite, TaskSpec, load_suite
 from vlpbench.task import Cell
 from vlpbench_tasks.linear import masked_bce, softmax_cross_entropy
@@ -149,6 +150,8 @@ def measure(suite: Suite, pair: TaskSpec, work: Path, steps: int) -> tuple[float
         cell = cell_of(suite, pair, work, tag)
         if tag == "supervised":
             supervise(cell, steps)
+        else:
+            REGISTRY.target("method", "random")().initialise(cell.backbone)
         result = open_task(pair.task).run(replace(cell, backbone=cell.backbone.freeze()))
         found.append(result.metrics[result.headline])
     return found[0], found[1]

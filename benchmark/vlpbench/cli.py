@@ -251,12 +251,9 @@ def version(
 
 
 def main() -> None:
-    """Entry point: user errors are one message on standard error and exit code 1; Ctrl-C is 130."""
+    """Entry point: user errors are one message on standard error and exit code 1; a run stopped by Ctrl-C is 130."""
     try:
         app()
     except VlpbenchError as error:
         typer.secho(f"vlpbench: {error}", err=True, fg=typer.colors.RED if sys.stderr.isatty() else None)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        typer.echo("\nvlpbench: stopped. What was finished stays; the same command carries on from there.", err=True)
-        sys.exit(130)
+        sys.exit(error.exit_code)

@@ -9,6 +9,14 @@ from collections.abc import Iterable
 class VlpbenchError(Exception):
     """A problem the user can mend: the message names the offender, what was expected and the next step."""
 
+    exit_code = 1
+
+
+class StoppedError(VlpbenchError):
+    """The user stopped a run."""
+
+    exit_code = 130
+
 
 class UnknownNameError(VlpbenchError):
     """A name that is not registered; the message shows its neighbours."""

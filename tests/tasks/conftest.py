@@ -35,8 +35,8 @@ SHORT: dict[str, dict[str, Any]] = {
     "detection": {
         "neck_channels": (32, 16, 16),
         "batch_size": 8,
-        "max_steps": 60,
-        "validate_every": 20,
+        "max_steps": 160,
+        "validate_every": 40,
         "learning_rate": 5e-3,
     },
 }

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from vlpbench.commands.arguments import Arguments, resolve
 from vlpbench.commands.progress import TerminalWatcher
+from vlpbench.errors import StoppedError
 from vlpbench.plan import Plan, Request
 from vlpbench.run import Outcome, Step, execute
 from vlpbench.table.terminal import print_tables
@@ -18,12 +19,19 @@ __all__ = ["Arguments", "run"]
 
 
 def run(arguments: Arguments, *, force: bool, dry_run: bool) -> None:
-    """Carry out a request, or only show its plan; exit code 1 when a cell failed."""
+    """Carry out a request, or only show its plan; exit code 1 when a cell failed.
+
+    Raises:
+        StoppedError: on Ctrl-C; what is done stays done.
+    """
     console = Console(soft_wrap=True)
     request = resolve(arguments)
-    with TerminalWatcher(console) as watcher:
-        plan = _prepared_plan(request, watcher)
-        outcome = None if dry_run else execute(plan, watcher, force=force)
+    try:
+        with TerminalWatcher(console) as watcher:
+            plan = _prepared_plan(request, watcher)
+            outcome = None if dry_run else execute(plan, watcher, force=force)
+    except KeyboardInterrupt as stop:
+        raise StoppedError("stopped. What was finished stays; the same command carries on from there.") from stop
     if outcome is None:
         console.print(plan_table(plan))
         return
@@ -69,32 +77,25 @@ def _report(plan: Plan, outcome: Outcome, console: Console) -> None:
 def plan_table(plan: Plan) -> Table:
     """What would be done, a row per method and dataset-task pair."""
     request = plan.request
+    fractions = ", ".join(f"{fraction:.0%}" for fraction in request.fractions)
     table = Table(
         title=f"Plan: suite {request.suite.name}, {request.arch} at {request.image_size} px, "
-        f"protocol {request.protocol}"
+        f"protocol {request.protocol}, fractions {fractions}, seeds {', '.join(map(str, request.seeds))}",
+        title_justify="left",
     )
-    for column in ("method", "backbone", "dataset", "task", "fractions", "seeds", "done", "to do", "refused"):
-        table.add_column(column, overflow="fold")
+    table.add_column("backbone", no_wrap=True)
+    table.add_column("evaluation", no_wrap=True)
+    table.add_column("done", justify="right")
+    table.add_column("to do", justify="right")
+    table.add_column("refused because")
     for method in request.methods:
-        state = (
-            "there"
-            if plan.backbone_card(method)
-            else ("to pre-train" if plan.method_card(method).trains else "to initialise")
-        )
+        missing = "to pre-train" if plan.method_card(method).trains else "to initialise"
+        state = "there" if plan.backbone_card(method) else missing
         cells = plan.cells(method)
         for pair in request.pairs:
             mine = [cell for cell in cells if cell.pair == pair]
-            count = {name: sum(cell.state == name for cell in mine) for name in ("done", "to do")}
+            count = {name: str(sum(cell.state == name for cell in mine)) for name in ("done", "to do")}
             refused = next((cell.reason for cell in mine if cell.state == "refused"), "")
-            table.add_row(
-                method,
-                state,
-                pair.dataset,
-                pair.task,
-                ", ".join(f"{fraction:.0%}" for fraction in request.fractions),
-                ", ".join(map(str, request.seeds)),
-                str(count["done"]),
-                str(count["to do"]),
-                refused,
-            )
+            name = f"{pair.dataset} {pair.task}"
+            table.add_row(f"{method}: {state}", name, count["done"], count["to do"], refused)
     return table
