@@ -13,7 +13,7 @@ from jaxtyping import Float
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from vlpbench.data.geometry import Box
+from vlpbench.box import Box
 
 THRESHOLDS = np.round(np.arange(0.40, 0.951, 0.05), 2)
 MGCA_SCORE = 0.5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from vlpbench.backbone import BackboneCard
-from vlpbench.data.geometry import Box
+from vlpbench.box import Box
 from vlpbench.errors import VlpbenchError
 from vlpbench.protocol import DetectionSettings
 from vlpbench.registry import register_task

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from vlpbench.data.geometry import Box
+from vlpbench.box import Box
 from vlpbench.protocol import DetectionSettings
 from vlpbench.task import Cell
 from vlpbench_tasks.box_metrics import Scored, score, tabulate

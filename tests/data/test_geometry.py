@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlpbench.data.geometry import Box, Geometry
+from vlpbench.box import Box
+from vlpbench.data.geometry import Geometry
 
 
 @given(height=st.integers(8, 3000), width=st.integers(8, 3000), size=st.sampled_from([32, 96, 224]))

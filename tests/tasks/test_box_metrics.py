@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from vlpbench.data.geometry import Box
+from vlpbench.box import Box
 from vlpbench_tasks.box_metrics import score, tabulate
 
 TRUE = Box("nodule", 0, 0, 10, 10)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from vlpbench.data.geometry import Box
+from vlpbench.box import Box
 from vlpbench.errors import VlpbenchError
 from vlpbench.task import Cell, TaskResult
 from vlpbench_tasks.box_metrics import score

@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from vlpbench.box import Box
 from vlpbench.canonical import content_hash
-from vlpbench.data.geometry import Box
 from vlpbench.data.prepared import Prepared
 from vlpbench.data.splits import SPLITS
 from vlpbench.errors import UnknownNameError, VlpbenchError

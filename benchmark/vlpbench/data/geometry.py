@@ -8,16 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-
-@dataclass(frozen=True)
-class Box:
-    """An axis-aligned box: top-left corner, width and height in pixels, with its label."""
-
-    label: str
-    x: float
-    y: float
-    width: float
-    height: float
+from vlpbench.box import Box
 
 
 @dataclass(frozen=True)

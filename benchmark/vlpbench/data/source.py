@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from vlpbench.data.geometry import Box
+from vlpbench.box import Box
 from vlpbench.suite import DataSpec
 
 IGNORED = 255

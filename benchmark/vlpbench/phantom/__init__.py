@@ -5,9 +5,10 @@ its pixels follow from the description and a size alone. `GENERATOR_VERSION` bel
 made from it, and rises whenever the same seed would give another text or another pixel.
 """
 
+from vlpbench.box import Box
 from vlpbench.phantom.populations import POPULATIONS, studies
 from vlpbench.phantom.rendering import render
-from vlpbench.phantom.study import GENERATOR_VERSION, Box, Finding, Rendered, Study, same_meaning_share
+from vlpbench.phantom.study import GENERATOR_VERSION, Finding, Rendered, Study, same_meaning_share
 
 __all__ = [
     "GENERATOR_VERSION",

@@ -3,11 +3,12 @@
 import numpy as np
 from jaxtyping import Bool
 
+from vlpbench.box import Box
 from vlpbench.errors import VlpbenchError
 from vlpbench.phantom.acquisition import draw_leads, expose, position
 from vlpbench.phantom.anatomy import build, measure
 from vlpbench.phantom.findings import DRAW
-from vlpbench.phantom.study import Box, Rendered, Study
+from vlpbench.phantom.study import Rendered, Study
 
 _SMALLEST = 32
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from vlpbench.box import Box
+
 GENERATOR_VERSION = 1
 
 KINDS: tuple[str, ...] = (
@@ -82,17 +84,6 @@ class Study:
     def meaning(self) -> Meaning:
         """What the report asserts, whatever its wording; two studies with equal meaning are each other's match."""
         return tuple(sorted((f.kind, f.side, f.severity, f.location) for f in self.findings))
-
-
-@dataclass(frozen=True)
-class Box:
-    """A rectangle in pixels of the rendered image, origin at the top left; inside the image, area above 0."""
-
-    label: str
-    x: float
-    y: float
-    width: float
-    height: float
 
 
 @dataclass(frozen=True)

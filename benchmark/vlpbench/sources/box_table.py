@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from vlpbench.data.geometry import Box
+from vlpbench.box import Box
 from vlpbench.errors import UnknownNameError, VlpbenchError
 
 COLUMNS = ("image", "label", "x", "y", "width", "height")

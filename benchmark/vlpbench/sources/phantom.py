@@ -9,7 +9,6 @@ from functools import cache
 import numpy as np
 
 from vlpbench.canonical import content_hash
-from vlpbench.data.geometry import Box
 from vlpbench.data.source import ImageRow, Pixels, Source
 from vlpbench.phantom import GENERATOR_VERSION, Study, render, studies
 from vlpbench.registry import register_source
@@ -47,8 +46,7 @@ class PhantomSource(Source):
         if name is not None:
             empty = np.zeros(drawn.image.shape, dtype=bool)
             mask = drawn.masks.get(name, empty).astype(np.uint8)
-        boxes = tuple(Box(box.label, box.x, box.y, box.width, box.height) for box in drawn.boxes)
-        return Pixels(drawn.image, mask, drawn.image.shape[0], drawn.image.shape[1], boxes)
+        return Pixels(drawn.image, mask, drawn.image.shape[0], drawn.image.shape[1], drawn.boxes)
 
     def _studies(self) -> dict[str, Study]:
         options = self.request.data.options

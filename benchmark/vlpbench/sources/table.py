@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import UInt8
 
+from vlpbench.box import Box
 from vlpbench.canonical import content_hash, file_sha256
 from vlpbench.data.decoding import read_grey
-from vlpbench.data.geometry import Box
 from vlpbench.data.source import IGNORED, BadAnnotationError, ImageRow, Pixels, Source, SourceRequest
 from vlpbench.errors import BadInputError, UnknownNameError, VlpbenchError
 from vlpbench.registry import register_source

@@ -46,7 +46,7 @@ def write_table(
         raise VlpbenchError(f"Cannot tell the format of {out}: its name must end in {kinds}.")
     layouts = layouts_of_file(out) if which is None else select_layouts(which)
     text = _render(records, problems, layouts, out.suffix.lower(), results, titles)
-    write_text(out, text)
+    write_text(out, text.rstrip("\n") + "\n")
     return text
 
 
