@@ -17,7 +17,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     help=(
-        "Benchmark medical vision-language pre-training: one command pre-trains (or loads) a backbone, evaluates it "
+        "Benchmark medical vision-language pre-training: one command pre-trains a backbone, evaluates it "
         "frozen by linear classification, U-Net segmentation and YOLOv3 detection with 1, 10 and 100 % of the labels, "
         "and prints the tables."
     ),
