@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from tests.data.folders import request, table_folder
 from vlpbench.data.prepared import prepare
+from vlpbench.data.source import SourceRequest
 from vlpbench.errors import BadInputError, UnknownNameError, VlpbenchError
 
 
@@ -17,6 +19,11 @@ def problems_of(folder: Path, **changes: object) -> str:
     with pytest.raises(VlpbenchError) as error:
         prepare(request(folder, **changes), folder / "work", jobs=1)
     return str(error.value)
+
+
+def lenient(asked: SourceRequest, share: float) -> SourceRequest:
+    """The request with more unreadable images allowed."""
+    return replace(asked, data=replace(asked.data, max_unreadable=share))
 
 
 def rewrite(folder: Path, row: int, column: str, value: str) -> None:
@@ -106,11 +113,7 @@ def test_unreadable_images_are_all_listed_and_stop_above_the_threshold(
 def test_below_the_threshold_unreadable_images_are_left_out_and_named(tmp_path: Path) -> None:
     table_folder(tmp_path)
     (tmp_path / "images/00_0.png").unlink()
-    asked = request(tmp_path)
-    lenient = type(asked)(
-        type(asked.data)(**{**asked.data.__dict__, "max_unreadable": 0.1}), asked.root, asked.image_size
-    )
-    prepared = prepare(lenient, tmp_path / "work", jobs=1)
+    prepared = prepare(lenient(request(tmp_path), 0.1), tmp_path / "work", jobs=1)
     assert len(prepared.manifest) == 23
     assert prepared.facts["unreadable"] == ["images/00_0.png: no such file"]
     first = np.asarray(Image.open(tmp_path / "images/00_1.png").resize((32, 21), Image.Resampling.BILINEAR))
@@ -174,6 +177,13 @@ def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
     table_folder(tmp_path)
     Image.fromarray(np.zeros((41, 60), dtype=np.uint8)).save(tmp_path / "masks/00_0.png")
     assert "mask masks/00_0.png is 60 x 41 pixels, its image images/00_0.png 60 x 40" in problems_of(tmp_path)
+
+
+def test_one_bad_annotation_stops_however_many_unreadable_images_are_allowed(tmp_path: Path) -> None:
+    table_folder(tmp_path)
+    Image.fromarray(np.zeros((41, 60), dtype=np.uint8)).save(tmp_path / "masks/00_0.png")
+    with pytest.raises(BadInputError, match="1 mask\\(s\\) or box\\(es\\) of 'mine' do not fit"):
+        prepare(lenient(request(tmp_path), 0.5), tmp_path / "work", jobs=1)
 
 
 def test_a_mask_with_other_values_is_refused(tmp_path: Path) -> None:

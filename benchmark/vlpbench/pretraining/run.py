@@ -65,6 +65,20 @@ def pretrain(
     corpus.require_pairs()
     if len(corpus.rows("val")) < 2:
         raise VlpbenchError("The corpus has one validation pair; the loss contrasts pairs, and needs 2 or more there.")
+    return _train(kind, spec, corpus, folder=folder, device=device, report=report, workers=workers)
+
+
+def _train(
+    kind: type[Method],
+    spec: PretrainSpec,
+    corpus: Corpus,
+    *,
+    folder: Path,
+    device: torch.device,
+    report: Report,
+    workers: int,
+) -> BackboneCard:
+    """Build, train, and keep everything but the checkpoints."""
     from vlpbench.pretraining.training import train
 
     recipe = resolve_recipe(json.loads(spec.recipe), {"workers": workers})
