@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -157,9 +158,22 @@ def _options(console: Console, name: str) -> None:
     if options is None or not fields(options):
         return
     console.print("  switches (set with --set options.NAME=VALUE):", highlight=False)
+    meanings = _attributes(options.__doc__ or "")
     for field in fields(options):
-        console.print(f"    - {field.name} = {field.default!r}", markup=False, highlight=False)
-    console.print(f"  {' '.join((options.__doc__ or '').split())}", markup=False, highlight=False)
+        meaning = meanings.get(field.name, "")
+        console.print(f"    - {field.name} = {field.default!r}: {meaning}", markup=False, highlight=False)
+
+
+def _attributes(docstring: str) -> dict[str, str]:
+    """Name to meaning, from the Attributes section of a Google-style docstring."""
+    section = inspect.cleandoc(docstring).partition("Attributes:")[2]
+    found: dict[str, str] = {}
+    name = ""
+    for line in inspect.cleandoc(section).splitlines():
+        if not line.startswith(" "):
+            name, _, line = line.partition(": ")
+        found[name] = f"{found.get(name, '')} {line.strip()}".strip()
+    return found
 
 
 def _protocol(console: Console, name: str) -> None:
