@@ -18,7 +18,8 @@ class ClassificationSettings:
     """Linear layer on frozen pooled features.
 
     Attributes:
-        headline: metric per dataset metric name is chosen by the suite; this names how AUROC is averaged ("macro").
+        headline: how AUROC is averaged over labels ("macro"); whether AUROC or accuracy is printed is the suite's
+            choice.
         standardise: scale each feature by the mean and standard deviation of the training rows.
         learning_rate: of AdamW, constant.
         weight_decay: of AdamW.

@@ -128,7 +128,9 @@ def _evaluate(
     bench: _Bench | None = None
     for cell in plan.cells(method):
         number += 1
-        title = f"{method}: {cell.spec.dataset} {cell.spec.task} at {cell.spec.fraction:.0%}, seed {cell.spec.seed}"
+        title = (
+            f"{method}: {cell.spec.dataset} {cell.spec.task} at {100 * cell.spec.fraction:g}%, seed {cell.spec.seed}"
+        )
         if cell.state == "refused":
             outcome.refused.append(f"{title}: {cell.reason}")
         elif cell.state == "done" and not force:

@@ -69,9 +69,8 @@ class TerminalWatcher:
             self._cells = self._progress.add_task("all cells", total=count, note="")
         self._progress.update(self._cells, completed=number - 1)
         spec = cell.spec
-        title = (
-            f"cell {number} of {count}: {spec.method} {spec.dataset} {spec.task} {spec.fraction:.0%} seed {spec.seed}"
-        )
+        named = f"{spec.method} {spec.dataset} {spec.task} {100 * spec.fraction:g}% seed {spec.seed}"
+        title = f"cell {number} of {count}: {named}"
         with self._timed(title) as step:
             yield step
         self._progress.update(self._cells, completed=number)

@@ -77,7 +77,7 @@ def _report(plan: Plan, outcome: Outcome, console: Console) -> None:
 def plan_table(plan: Plan) -> Table:
     """What would be done, a row per method and dataset-task pair."""
     request = plan.request
-    fractions = ", ".join(f"{fraction:.0%}" for fraction in request.fractions)
+    fractions = ", ".join(f"{100 * fraction:g}%" for fraction in request.fractions)
     table = Table(
         title=f"Plan: suite {request.suite.name}, {request.arch} at {request.image_size} px, "
         f"protocol {request.protocol}, fractions {fractions}, seeds {', '.join(map(str, request.seeds))}",
