@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 EXTRA_SUPERVISION = {"instance labels": "†", "external knowledge": "‡"}
+APPROXIMATE = "≈"
+NEEDS = {
+    "summaries": "a shorter wording of each report; the corpus' own, or made from the report without a model",
+    "labels": "labels of the images, NaN where unknown",
+    "triplets": "what the report says of each entity at each position: present, absent or nothing",
+    "entities": "which entities of a knowledge source the report mentions",
+    "text similarity": "how alike reports are to a frozen text encoder that never sees an image",
+}
 
 
 @dataclass(frozen=True)
@@ -18,12 +28,17 @@ class MethodCard:
         paper: public address of the paper.
         licence: licence of this implementation's source ideas (the released code), or "none found".
         trains: False for methods that only initialise a backbone.
-        needs: what a corpus must offer beyond image and report ("summaries", "triplets", "entities").
+        needs: what a corpus must offer beyond image and report, keys of `NEEDS`.
         supervision: extra supervision, a key of `EXTRA_SUPERVISION`, or "".
         architectures: short names the paper reports; others are allowed.
         losses: the terms that `loss` returns, in the paper's words.
         published: row name in the published tables, or "".
-        deviations: what differs from the paper, each with its reason.
+        recipe: settings of the paper's own recipe that differ from the defaults of `Recipe`; a suite or user may put
+            theirs over them.
+        deviations: what differs from the paper or its released code, each with its reason.
+        approximate: True where paper and code leave out so much that the numbers stand for the idea only.
+        choices: what was ours to choose in an approximate method.
+        variant_of: name of the method this is an ablation of, "" for none; such rows stand in the ablation table.
         version: raised whenever the method's numbers may change; part of every key.
     """
 
@@ -38,13 +53,17 @@ class MethodCard:
     architectures: tuple[str, ...] = ("resnet50",)
     losses: tuple[str, ...] = ()
     published: str = ""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
     deviations: tuple[str, ...] = ()
+    approximate: bool = False
+    choices: tuple[str, ...] = ()
+    variant_of: str = ""
     version: int = 1
 
     @property
     def mark(self) -> str:
-        """The paper's sign for extra supervision: † instance labels, ‡ external knowledge."""
-        return EXTRA_SUPERVISION.get(self.supervision, "")
+        """The paper's sign for extra supervision, † or ‡, and ≈ for an approximate method."""
+        return EXTRA_SUPERVISION.get(self.supervision, "") + (APPROXIMATE if self.approximate else "")
 
     @property
     def row_title(self) -> str:

@@ -81,7 +81,10 @@ Set = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
-        help="A recipe setting, such as [b]--set epochs=20[/b] or [b]--set options.temperature=0.1[/b]. Repeatable.",
+        help=(
+            "A recipe setting of every method, such as [b]--set epochs=20[/b] or [b]--set options.temperature=0.1[/b], "
+            "or of one, such as [b]--set sista.epochs=20[/b]. Repeatable."
+        ),
     ),
 ]
 Plugins = Annotated[
@@ -201,7 +204,8 @@ def table(
         str | None,
         typer.Option(
             "--table",
-            help="1, 2, 3, classification, segmentation, detection or all. Default: told by the file name, else all.",
+            help="1, 2, 3, 4, classification, segmentation, detection, ablation or all. "
+            "Default: told by the file name, else all.",
         ),
     ] = None,
     suite: Annotated[
@@ -236,6 +240,23 @@ def describe(
     from vlpbench.commands import catalogue
 
     catalogue.describe(name, plugins=tuple(plugin or ()))
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(help="Methods by name, separated by commas, or [b]all[/b].")],
+    arch: Annotated[
+        str, typer.Option(help="Backbone, by a short or timm name; images are 32 pixels wide, and weights random.")
+    ] = "resnet18",
+    plugin: Plugins = None,
+) -> None:
+    """Check that a method keeps the contract, before hours of training show that it does not.
+
+    It runs on seven made-up pairs: no data, no network, seconds. Exit code 1 if a check fails.
+    """
+    from vlpbench.commands import check as command
+
+    command.check(name, arch=arch, plugins=tuple(plugin or ()))
 
 
 @app.callback(invoke_without_command=True)

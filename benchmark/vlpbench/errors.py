@@ -18,6 +18,10 @@ class StoppedError(VlpbenchError):
     exit_code = 130
 
 
+class UnavailableError(VlpbenchError):
+    """Something from elsewhere, such as weights, cannot be had on this machine; the message says the ways out."""
+
+
 class UnknownNameError(VlpbenchError):
     """A name that is not registered; the message shows its neighbours."""
 

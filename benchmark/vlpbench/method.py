@@ -3,48 +3,79 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-from jaxtyping import Bool, Float, Int
+import torch
+from jaxtyping import Bool, Float, Int8
 from torch import Tensor, nn
 
-from vlpbench.backbone import Backbone
+from vlpbench.backbone import Backbone, Preprocessing
 from vlpbench.cards import MethodCard
-from vlpbench.text import TextTower
+from vlpbench.text import TextTower, TokenBatch
 
-
-@dataclass(frozen=True)
-class TokenBatch:
-    """Tokenised reports, padded to the longest of the batch.
-
-    Attributes:
-        ids: token ids.
-        mask: True for real tokens, special ones included.
-        word: number of the word each token belongs to, counted from 0 within its report; -1 for special tokens and
-            padding.
-    """
-
-    ids: Int[Tensor, "b t"]
-    mask: Bool[Tensor, "b t"]
-    word: Int[Tensor, "b t"]
+Encoded = dict[str, Tensor]
+"""What the towers say about a batch: tensors by name, a row per pair."""
 
 
 @dataclass(frozen=True)
 class PairBatch:
-    """Image-report pairs.
+    """Image-report pairs, with whatever else the corpus knows of them.
 
     Attributes:
         images: normalised input.
         augmented: a second, more strongly augmented view of the same images.
         reports: tokenised reports.
         summaries: tokenised shorter wordings of the same reports.
+        labels: 0, 1 or NaN for unknown, in the order of `Knowledge.labels`.
+        triplets: for each entity and position, 1 present, 0 absent, -1 not mentioned.
+        entities: whether the report mentions each of `Knowledge.entities`.
+        report_vectors: of a frozen text encoder that never sees an image; no column unless the method's `needs` name
+            "text similarity".
     """
 
     images: Float[Tensor, "b 3 h w"]
     augmented: Float[Tensor, "b 3 h w"]
     reports: TokenBatch
     summaries: TokenBatch
+    labels: Float[Tensor, "b labels"]
+    triplets: Int8[Tensor, "b triplet_entities positions"]
+    entities: Bool[Tensor, "b entities"]
+    report_vectors: Float[Tensor, "b d"]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def part(self, rows: slice) -> PairBatch:
+        """Some of the pairs, with texts padded as in the whole batch."""
+        cut = {
+            name: getattr(self, name)[rows]
+            for name in ("images", "augmented", "labels", "triplets", "entities", "report_vectors")
+        }
+        return replace(self, reports=self.reports.part(rows), summaries=self.summaries.part(rows), **cut)
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """The vocabulary of what a corpus knows beyond images and reports; empty where it knows nothing.
+
+    Attributes:
+        labels: names of the image labels.
+        triplet_entities: what triplets are about, such as findings.
+        positions: where triplets place them.
+        entities: what reports are searched for.
+        triplet_entity_texts: a description of each triplet entity, or its name where there is none.
+        position_texts: a phrase for each position.
+        entity_texts: a description of each entity, or its name.
+    """
+
+    labels: tuple[str, ...] = ()
+    triplet_entities: tuple[str, ...] = ()
+    positions: tuple[str, ...] = ()
+    entities: tuple[str, ...] = ()
+    triplet_entity_texts: TokenBatch = field(default_factory=TokenBatch.empty)
+    position_texts: TokenBatch = field(default_factory=TokenBatch.empty)
+    entity_texts: TokenBatch = field(default_factory=TokenBatch.empty)
 
 
 @dataclass(frozen=True)
@@ -52,8 +83,29 @@ class Options:
     """Switches of a method; a method with switches has a frozen dataclass of its own derived from this."""
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What a method is built from.
+
+    Attributes:
+        backbone: the image tower, whose weights are what the method is there to make.
+        text: the text tower.
+        options: switches, an instance of the method's `options_type`.
+        knowledge: vocabulary of the corpus.
+    """
+
+    backbone: Backbone
+    text: TextTower
+    options: Options
+    knowledge: Knowledge = field(default_factory=Knowledge)
+
+
 class Method(nn.Module, ABC):
     """One pre-training paper: towers, heads and a loss. Subclass, decorate with `register_method`, and it runs.
+
+    A step has two halves. `encode` runs the towers, pair by pair; `loss` runs heads and terms on the features of the
+    whole batch. Between the two the features of all chunks and processes are put together, so that contrasts, and batch
+    statistics of heads, see the global batch however small the memory of one device is.
 
     Attributes:
         card: put there by the decorator.
@@ -65,24 +117,61 @@ class Method(nn.Module, ABC):
     card: ClassVar[MethodCard]
     options_type: ClassVar[type[Options]] = Options
 
-    def __init__(self, backbone: Backbone, text: TextTower, options: Options) -> None:
+    def __init__(self, parts: Parts) -> None:
         """Take the towers; subclasses add their heads."""
         super().__init__()
-        self.backbone = backbone
-        self.text = text
-        self.options = options
+        self.backbone = parts.backbone
+        self.text = parts.text
+        self.options = parts.options
         self.diagnostics: dict[str, Float[Tensor, ""]] = {}
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What batches must hold beyond images and reports; a switch may add to what the card says."""
+        return self.card.needs
+
     @abstractmethod
-    def loss(self, batch: PairBatch) -> dict[str, Float[Tensor, ""]]:
-        """The terms of the loss by name, weights included: their sum is what is minimised."""
+    def encode(self, batch: PairBatch) -> Encoded:
+        """Run the towers on some pairs: features by name, a row per pair, as wide for every part of a batch."""
+
+    @abstractmethod
+    def loss(self, encoded: Encoded, batch: PairBatch) -> dict[str, Float[Tensor, ""]]:
+        """The terms of the loss by name, weights included: their sum is what is minimised.
+
+        Args:
+            encoded: features of all pairs of the batch.
+            batch: the same pairs; of its images and texts only masks and labels are of use here.
+        """
 
 
 class Initialisation(ABC):
     """A method that trains nothing: it only chooses the weights a backbone starts from."""
 
     card: ClassVar[MethodCard]
+    options_type: ClassVar[type[Options]] = Options
+
+    def __init__(self, options: Options) -> None:
+        """Take the switches, an instance of `options_type`."""
+        self.options = options
+
+    def stamp(self) -> str:
+        """Content hash of any file the weights come from, "" for none; part of the backbone's key."""
+        return ""
+
+    def preprocessing(self, arch: str, image_size: int) -> Preprocessing:
+        """Input that the weights expect."""
+        del arch
+        return Preprocessing(image_size)
 
     @abstractmethod
     def initialise(self, backbone: Backbone) -> None:
-        """Set the weights of a freshly built backbone in place."""
+        """Set the weights of a freshly built backbone in place.
+
+        Raises:
+            UnavailableError: if weights from elsewhere cannot be had here.
+        """
+
+
+def total(terms: dict[str, Float[Tensor, ""]]) -> Float[Tensor, ""]:
+    """Sum of the terms of a loss, in float32 at least."""
+    return torch.stack([term.float() if term.dtype != torch.float64 else term for term in terms.values()]).sum()

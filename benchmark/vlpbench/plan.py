@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from vlpbench.backbone import Backbone, BackboneCard, Preprocessing, read_card
+from vlpbench.canonical import canonical_json
 from vlpbench.cards import MethodCard, TaskCard
 from vlpbench.data.corpus import Corpus
 from vlpbench.data.dataset import Dataset
 from vlpbench.data.prepared import Prepared, prepare
 from vlpbench.data.source import SourceRequest
 from vlpbench.errors import VlpbenchError
-from vlpbench.pretraining.recipe import Recipe, resolve_recipe
+from vlpbench.method import Initialisation
+from vlpbench.pretraining.recipe import METHODS, Recipe, resolve_options, resolve_recipe
 from vlpbench.protocol import Protocol, Settings, load_protocol
 from vlpbench.registry import REGISTRY
 from vlpbench.specs import Foundations, PretrainSpec, RunSpec, run_key
@@ -31,6 +33,7 @@ class Request:
     Attributes:
         suite: the suite.
         methods: registered names, in order.
+        every_method: whether all there are were asked for, rather than these by name.
         tasks: registered names.
         arch: backbone architecture.
         image_size: side of the input, pixels.
@@ -49,6 +52,7 @@ class Request:
 
     suite: Suite
     methods: tuple[str, ...]
+    every_method: bool
     tasks: tuple[str, ...]
     arch: str
     image_size: int
@@ -111,10 +115,10 @@ class Plan:
         """The result store."""
         return RecordStore(self.request.results)
 
-    @cached_property
-    def recipe(self) -> Recipe:
-        """The recipe, resolved."""
-        return resolve_recipe(self.request.suite.pretraining, self.request.recipe)
+    def recipe(self, method: str) -> Recipe:
+        """Recipe of a method: the paper's settings, the suite's over them, the user's over those."""
+        layers = (self.method_card(method).recipe, self.request.suite.pretraining, self.request.recipe)
+        return resolve_recipe(*layers, method=method)
 
     @cached_property
     def prepared(self) -> dict[str, Prepared]:
@@ -153,9 +157,16 @@ class Plan:
             image_size=request.image_size,
             suite=request.suite.name,
             corpus_fingerprint=self.corpus.fingerprint if card.trains else "",
-            recipe=self.recipe.canonical() if card.trains else "{}",
+            recipe=self.recipe(method).canonical() if card.trains else self._start(method),
             seed=request.pretrain_seed,
         )
+
+    def lacks(self, method: str) -> str | None:
+        """Why the corpus cannot serve a method, None where it can."""
+        card = self.method_card(method)
+        if not card.trains:
+            return None
+        return next((reason for need in card.needs if (reason := self.corpus.lacks(need)) is not None), None)
 
     def backbone_folder(self, method: str) -> Path:
         """Where a method's backbone lies, or will."""
@@ -195,8 +206,9 @@ class Plan:
         """Every cell of a method, in the order it is run."""
         card = self.backbone_card(method)
         cells = []
+        lacks = self.lacks(method)
         for pair in self.request.pairs:
-            reason = open_task(pair.task).refuses(card or self.blank_card)
+            reason = lacks if lacks is not None else open_task(pair.task).refuses(card or self.blank_card)
             for fraction in self.request.fractions:
                 for seed in self.request.seeds:
                     cells.append(self._cell(method, pair, fraction, seed, card, reason))
@@ -225,6 +237,17 @@ class Plan:
             return PlannedCell(spec, pair, None, "to do")
         key = run_key(spec, self.foundations(pair, card))
         return PlannedCell(spec, pair, key, "done" if self.store.has(spec, key) else "to do")
+
+    def _start(self, method: str) -> str:
+        """What an initialisation depends on, as canonical JSON: its switches, and the files it reads."""
+        # Switches without a method's name are meant for methods that train.
+        named = [{METHODS: layer.get(METHODS, {})} for layer in (self.request.suite.pretraining, self.request.recipe)]
+        given = dict(resolve_recipe(*named, method=method).options)
+        kind = REGISTRY.target("method", method)
+        if not issubclass(kind, Initialisation):
+            raise VlpbenchError(f"The method {method!r} says trains=False and is no vlpbench.method.Initialisation.")
+        stamp = kind(resolve_options(method, kind.options_type, given)).stamp()
+        return canonical_json({**({"options": given} if given else {}), **({"stamp": stamp} if stamp else {})})
 
     def _prepare(self, name: str, data: DataSpec) -> Prepared:
         request = SourceRequest(data, self.request.data, self.request.image_size)

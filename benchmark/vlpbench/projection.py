@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -39,6 +40,6 @@ class ProjectionHead(nn.Module):
         )
 
     def forward(self, rows: Float[Tensor, "n width"]) -> Float[Tensor, "n projected"]:
-        """Project rows to unit vectors in float32; batch statistics are over exactly these rows."""
-        projected: Tensor = F.normalize(self.layers(rows).float(), dim=-1)
-        return projected
+        """Project rows to unit vectors in float32 at least; batch statistics are over exactly these rows."""
+        projected: Tensor = self.layers(rows)
+        return F.normalize(projected if projected.dtype == torch.float64 else projected.float(), dim=-1)

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from importlib.machinery import ModuleSpec
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from vlpbench.cards import Card, MethodCard, SourceCard, TaskCard
 from vlpbench.errors import UnknownNameError, VlpbenchError
@@ -232,7 +232,11 @@ def register_method(
     architectures: tuple[str, ...] = ("resnet50",),
     losses: tuple[str, ...] = (),
     published: str = "",
+    recipe: dict[str, Any] | None = None,
     deviations: tuple[str, ...] = (),
+    approximate: bool = False,
+    choices: tuple[str, ...] = (),
+    variant_of: str = "",
     version: int = 1,
 ) -> Callable[[Registered], Registered]:
     """Register a pre-training method under `name`; the arguments are the fields of `MethodCard`, as literals."""
@@ -248,7 +252,11 @@ def register_method(
         architectures=architectures,
         losses=losses,
         published=published,
+        recipe={} if recipe is None else recipe,
         deviations=deviations,
+        approximate=approximate,
+        choices=choices,
+        variant_of=variant_of,
         version=version,
     )
     return _register("method", card)

@@ -14,9 +14,10 @@ import torch
 from vlpbench.backbone import Backbone, BackboneCard
 from vlpbench.data.dataset import Dataset
 from vlpbench.data.fractions import sample_fraction
-from vlpbench.errors import VlpbenchError
+from vlpbench.errors import UnavailableError, VlpbenchError
 from vlpbench.features import FrozenFeatures
 from vlpbench.plan import Plan, PlannedCell, open_task
+from vlpbench.pretraining.recipe import Recipe
 from vlpbench.provenance import collect_provenance, peak_memory_bytes
 from vlpbench.specs import run_key
 from vlpbench.store import make_record
@@ -78,13 +79,14 @@ def execute(plan: Plan, watcher: Watcher, *, force: bool = False) -> Outcome:
     total = sum(len(plan.cells(method)) for method in plan.request.methods)
     number = 0
     for method in plan.request.methods:
-        if not force and all(cell.state != "to do" for cell in plan.cells(method)):
-            pass
-        elif plan.backbone_card(method) is None:
+        states = {cell.state for cell in plan.cells(method)}
+        if plan.backbone_card(method) is None and ("to do" in states or (force and "done" in states)):
             try:
                 _pretrain(plan, method, device, watcher)
             except VlpbenchError as error:
-                outcome.failed.append(f"{method}: {error}")
+                # Where every method was asked for, one whose weights this machine cannot get is no failure.
+                spared = plan.request.every_method and isinstance(error, UnavailableError)
+                (outcome.refused if spared else outcome.failed).append(f"{method}: {error}")
                 number += len(plan.cells(method))
                 continue
         number = _evaluate(plan, method, device, watcher, outcome, force=force, number=number, total=total)
@@ -107,10 +109,20 @@ def _pretrain(plan: Plan, method: str, device: torch.device, watcher: Watcher) -
     card = plan.method_card(method)
     if card.trains:
         plan.corpus.require_pairs()
+        watcher.note(describe_batch(method, plan.recipe(method), len(plan.corpus.rows("train"))))
     _be_deterministic(device)
     with watcher.stage(f"pre-train {method}" if card.trains else f"initialise {method}") as step:
         corpus = plan.corpus if card.trains else None
         pretrain(plan.pretrain_spec(method), corpus, folder=plan.backbone_folder(method), device=device, report=step)
+
+
+def describe_batch(method: str, recipe: Recipe, pairs: int) -> str:
+    """How many pairs a step contrasts, and how many pass through the towers at once."""
+    size = min(recipe.batch_size, pairs)
+    text = f"{method}: the loss contrasts all {size} pairs of a step"
+    if not 0 < recipe.chunk < size:
+        return text
+    return f"{text}; the towers take {recipe.chunk} at a time, and their batch statistics are of as many"
 
 
 def _evaluate(
@@ -240,6 +252,8 @@ class _Bench:
 def _be_deterministic(device: torch.device) -> None:
     """Same command, same seed, same numbers, on the CPU; called late, since torch imports its compiler for it."""
     torch.use_deterministic_algorithms(device.type == "cpu")
+    # Writing to memory that is about to be overwritten took a seventh of a segmentation cell.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def resolve_device(name: str) -> str:

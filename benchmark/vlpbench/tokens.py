@@ -1,7 +1,8 @@
-"""Reports as tokens: whole words told apart from sub-words, punctuation and special tokens."""
+"""Reports as tokens: words and sentences told apart from sub-words, punctuation and special tokens."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +12,11 @@ import torch
 from jaxtyping import Int
 
 from vlpbench.errors import VlpbenchError
-from vlpbench.method import TokenBatch
+from vlpbench.text import TokenBatch
 
-NO_WORD = -1
+NONE = -1
 ENCODE_AT_ONCE = 2000
+SENTENCE_END = re.compile(r"(?<=[.!?;])\s+")
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -25,12 +27,14 @@ class TokenRows:
     Attributes:
         ids: token ids.
         word: number of the word of each token within its report, -1 for none.
+        sentence: number of its sentence, likewise.
         starts: where each report starts, and where the last one ends.
         padding: token id that pads.
     """
 
     ids: Int[np.ndarray, " tokens"]
     word: Int[np.ndarray, " tokens"]
+    sentence: Int[np.ndarray, " tokens"]
     starts: Int[np.ndarray, " reports_and_one"]
     padding: int
 
@@ -41,17 +45,26 @@ class TokenRows:
         mask = steps < lengths[:, None]
         where = (self.starts[rows][:, None] + steps)[mask]
         ids = np.full(mask.shape, self.padding, dtype=np.int64)
-        word = np.full(mask.shape, NO_WORD, dtype=np.int64)
-        ids[mask], word[mask] = self.ids[where], self.word[where]
-        return TokenBatch(torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(word))
+        word, sentence = (np.full(mask.shape, NONE, dtype=np.int64) for _ in range(2))
+        ids[mask], word[mask], sentence[mask] = self.ids[where], self.word[where], self.sentence[where]
+        words, sentences = (max(1, int(span.max(initial=NONE)) + 1) for span in (word, sentence))
+        return TokenBatch(
+            ids=torch.from_numpy(ids),
+            mask=torch.from_numpy(mask),
+            word=torch.from_numpy(word),
+            sentence=torch.from_numpy(sentence),
+            words=words,
+            sentences=sentences,
+        )
 
 
 class Tokeniser:
-    """A Hugging Face fast tokenizer that also numbers whole words.
+    """A Hugging Face fast tokenizer that also numbers whole words and sentences.
 
     A word is what the tokenizer's pre-tokenisation splits off, provided it holds a letter or a digit. Punctuation is
     read by the encoder but is no word, as in MGCA, which keeps runs of letters and digits only
-    (mgca/datasets/pretrain_dataset.py:70-158).
+    (mgca/datasets/pretrain_dataset.py:70-158). A sentence ends at . ! ? or ; before white space; what holds no letter,
+    such as the number of an item, belongs to the sentence after it.
     """
 
     def __init__(self, tokenizer: Any, max_tokens: int) -> None:
@@ -82,17 +95,18 @@ class Tokeniser:
 
     def rows(self, texts: Sequence[str]) -> TokenRows:
         """Tokenise reports once, for any number of batches."""
-        ids: list[np.ndarray] = [np.zeros(0, dtype=np.int32)]
-        word: list[np.ndarray] = [np.zeros(0, dtype=np.int32)]
+        ids, word, sentence = ([np.zeros(0, dtype=np.int32)] for _ in range(3))
         lengths = [0]
         for first in range(0, len(texts), ENCODE_AT_ONCE):
             chunk = list(texts[first : first + ENCODE_AT_ONCE])
             for text, encoding in zip(chunk, self._encode(chunk), strict=True):
                 ids.append(np.array(encoding.ids, dtype=np.int32))
                 word.append(_word_numbers(text, encoding.word_ids, encoding.offsets))
+                sentence.append(_sentence_numbers(text, encoding.offsets))
                 lengths.append(len(encoding.ids))
-        starts = np.cumsum(np.array(lengths, dtype=np.int64))
-        return TokenRows(np.concatenate(ids), np.concatenate(word), starts, int(self.tokenizer.pad_token_id))
+        ends = np.cumsum(np.array(lengths, dtype=np.int64))
+        padding = int(self.tokenizer.pad_token_id)
+        return TokenRows(np.concatenate(ids), np.concatenate(word), np.concatenate(sentence), ends, padding)
 
     def _encode(self, texts: list[str]) -> Any:
         return self.tokenizer(texts, truncation=True, max_length=self.max_tokens, padding=False).encodings
@@ -108,7 +122,19 @@ def _word_numbers(
         if word is not None and any(character.isalnum() for character in text[start:end])
     }
     number = {word: count for count, word in enumerate(sorted(spoken))}
-    return np.array([NO_WORD if word is None else number.get(word, NO_WORD) for word in words], dtype=np.int32)
+    return np.array([NONE if word is None else number.get(word, NONE) for word in words], dtype=np.int32)
+
+
+def _sentence_numbers(text: str, offsets: Sequence[tuple[int, int]]) -> Int[np.ndarray, " tokens"]:
+    """Number sentences; special tokens cover no character and belong to none."""
+    begins, latest = [], 0
+    for match in SENTENCE_END.finditer(text):
+        if any(character.isalpha() for character in text[latest : match.start()]):
+            begins.append(match.end())
+            latest = match.end()
+    places = np.array(offsets, dtype=np.int64).reshape(-1, 2)
+    numbers = np.searchsorted(np.array(begins, dtype=np.int64), places[:, 0], side="right")
+    return np.where(places[:, 1] > places[:, 0], numbers, NONE).astype(np.int32)
 
 
 def wordpiece_tokenizer(texts: Iterable[str], *, vocabulary: int) -> Any:

@@ -11,12 +11,18 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from vlpbench.errors import UnknownNameError
+
 EQUAL_WITHIN = 1e-6
 IMPORTANCE_QUANTILES = (0.1, 0.9)
+REDUCTIONS = ("report", "word")
+
+Temperature = float | Float[Tensor, ""]
+"""A number, or a tensor where it is learned."""
 
 
 def cosine_logits(
-    anchors: Float[Tensor, "b d"], candidates: Float[Tensor, "c d"], *, temperature: float
+    anchors: Float[Tensor, "b d"], candidates: Float[Tensor, "c d"], *, temperature: Temperature
 ) -> Float[Tensor, "b c"]:
     """Cosines of anchors with candidates, over the temperature."""
     with torch.autocast(anchors.device.type, enabled=False):
@@ -81,22 +87,29 @@ def word_importance(attention: Float[Tensor, "b w"], mask: Bool[Tensor, "b w"]) 
 
 
 def sparse_grouping(
-    words: Float[Tensor, "b w d"], patches: Float[Tensor, "b p d"], *, threshold: float
+    words: Float[Tensor, "b w d"], patches: Float[Tensor, "b p d"], *, threshold: float, normalised: bool = True
 ) -> tuple[Float[Tensor, "b w d"], Bool[Tensor, "b w p"]]:
     """Patches gathered for each word, and which were kept (SISTA section III.D).
 
-    Cosines of a word with the patches are min-max scaled to [0, 1]; those not below the threshold are kept and divided
-    by their sum. Where all cosines are equal, 0/0, all patches count alike.
+    Similarities of a word with the patches are min-max scaled to [0, 1]; those not below the threshold are kept and
+    divided by their sum. Where all similarities are equal, 0/0, all patches count alike. Min-max scaling does not see
+    the length of a word, so that words are always taken as unit vectors.
+
+    Args:
+        words: vectors of words or tokens.
+        patches: vectors of patches.
+        threshold: smallest scaled similarity that is kept; at most 1.
+        normalised: whether patches are compared and summed as unit vectors, or as they are (SPARC).
     """
     with torch.autocast(words.device.type, enabled=False):
-        unit_patches = _unit(patches)
-        similarity = _unit(words) @ unit_patches.transpose(1, 2)
+        values = _unit(patches) if normalised else wide(patches)
+        similarity = _unit(words) @ values.transpose(1, 2)
         low, high = similarity.aminmax(dim=2, keepdim=True)
-        equal = high - low < EQUAL_WITHIN
+        equal = high - low < EQUAL_WITHIN * (1.0 if normalised else _longest(values))
         scaled = torch.where(equal, 1.0, (similarity - low) / torch.where(equal, 1.0, high - low))
         kept = scaled >= threshold
         weights = scaled * kept
-        return weights / weights.sum(dim=2, keepdim=True) @ unit_patches, kept
+        return weights / weights.sum(dim=2, keepdim=True) @ values, kept
 
 
 def word_contrast(
@@ -105,13 +118,27 @@ def word_contrast(
     mask: Bool[Tensor, "b w"],
     importance: Float[Tensor, "b w"],
     *,
-    temperature: float,
+    temperature: Temperature,
+    reduction: str = "report",
 ) -> Float[Tensor, ""]:
     """InfoNCE between words and their grouped patches within each report, both ways (SISTA section III.D, L_STA).
 
-    The mean over the L words of a report, each by its importance, then over reports; a report of fewer than two words
-    has nothing to contrast and adds 0.
+    A report of fewer than two words has nothing to contrast and adds 0.
+
+    Args:
+        words: vectors of words or tokens.
+        grouped: what of the image belongs to each.
+        mask: True for real words.
+        importance: weight of each word.
+        temperature: of the cosines.
+        reduction: "report", the mean over the L words of a report, then over reports; or "word", the mean over all
+            words of the batch, in which a report weighs as much as it is long.
+
+    Raises:
+        UnknownNameError: for another reduction.
     """
+    if reduction not in REDUCTIONS:
+        raise UnknownNameError("reduction of a contrast of words", reduction, REDUCTIONS)
     with torch.autocast(words.device.type, enabled=False):
         logits = _unit(words) @ _unit(grouped).transpose(1, 2) / temperature
         padded_diagonal = torch.diag_embed(~mask)
@@ -121,11 +148,23 @@ def word_contrast(
         own = logits.diagonal(dim1=1, dim2=2)
         losses = logits.logsumexp(dim=2) + logits.logsumexp(dim=1) - 2 * own
         lengths = mask.sum(dim=1)
-        per_report = (importance * losses * mask).sum(dim=1) / lengths.clamp(min=1)
-        return (per_report * (lengths > 1)).mean() / 2
+        summed = (importance * losses * mask).sum(dim=1) * (lengths > 1)
+        if reduction == "word":
+            return summed.sum() / lengths.sum().clamp(min=1) / 2
+        return (summed / lengths.clamp(min=1)).mean() / 2
+
+
+def wide(rows: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows d"]:
+    """The same, half precision as float32."""
+    return rows.float() if rows.dtype in {torch.bfloat16, torch.float16} else rows
 
 
 def _unit(rows: Tensor) -> Tensor:
     """Unit vectors, of half-precision input in float32."""
-    wide = rows.float() if rows.dtype in {torch.bfloat16, torch.float16} else rows
-    return F.normalize(wide, dim=-1)
+    return F.normalize(wide(rows), dim=-1)
+
+
+def _longest(patches: Float[Tensor, "b p d"]) -> Float[Tensor, "b 1 1"]:
+    """Length of the longest patch of each image, never quite 0."""
+    longest: Tensor = torch.linalg.vector_norm(patches.detach(), dim=2).amax(dim=1)
+    return longest.clamp(min=EQUAL_WITHIN)[:, None, None]

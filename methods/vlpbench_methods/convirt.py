@@ -19,11 +19,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vlpbench.backbone import Backbone
-from vlpbench.method import Method, Options, PairBatch, TokenBatch
+from vlpbench.method import Encoded, Method, Options, PairBatch, Parts
 from vlpbench.projection import ProjectionHead
 from vlpbench.registry import register_method
-from vlpbench.text import TextFeatures, TextTower
+from vlpbench.text import TextFeatures, TokenBatch
 from vlpbench_methods.contrastive import cosine_logits, matching_loss
 
 DEEP_ENCODER = 12
@@ -56,10 +55,11 @@ class ConvirtOptions(Options):
     architectures=("resnet50",),
     losses=("image to report", "report to image"),
     published="ConVIRT",
+    recipe={"learning_rate": 1e-4, "weight_decay": 1e-6, "batch_size": 32},
     deviations=(
         "The image encoder starts from random weights, not from ImageNet's, so that rows of one table start alike.",
-        "Optimiser, schedule and early stopping are the recipe's, not Adam at 1e-4 with plateaus, so that rows of one "
-        "table share them.",
+        "AdamW with warm-up and cosine, not Adam with plateaus, so that rows of one table share optimiser and "
+        "schedule.",
         "The image view is the recipe's augmentation without the paper's horizontal flip, which exchanges left and "
         "right in reports.",
         "The whole report is encoded, not one sentence drawn from it, since the corpus contract hands out reports.",
@@ -67,27 +67,30 @@ class ConvirtOptions(Options):
         "A text encoder of fewer than 12 layers is trained throughout: freezing six layers of it would leave nothing "
         "to learn.",
     ),
-    version=1,
+    version=2,
 )
 class Convirt(Method):
     """ConVIRT."""
 
     options_type = ConvirtOptions
 
-    def __init__(self, backbone: Backbone, text: TextTower, options: Options) -> None:
+    def __init__(self, parts: Parts) -> None:
         """Add the two projections and freeze the lower text layers."""
-        super().__init__(backbone, text, options)
-        self.switches = cast(ConvirtOptions, options)
-        width = self.switches.projected
-        self.image_head = ProjectionHead(backbone.pooled, width, hidden=backbone.pooled, norms="none")
-        self.text_head = ProjectionHead(text.width, width, hidden=text.width, norms="none")
-        if text.layers >= DEEP_ENCODER:
-            text.freeze_lowest(self.switches.frozen_layers)
+        super().__init__(parts)
+        self.switches = cast(ConvirtOptions, parts.options)
+        width, pooled = self.switches.projected, self.backbone.pooled
+        self.image_head = ProjectionHead(pooled, width, hidden=pooled, norms="none")
+        self.text_head = ProjectionHead(self.text.width, width, hidden=self.text.width, norms="none")
+        if self.text.layers >= DEEP_ENCODER:
+            self.text.freeze_lowest(self.switches.frozen_layers)
 
-    def loss(self, batch: PairBatch) -> dict[str, Float[Tensor, ""]]:
+    def encode(self, batch: PairBatch) -> Encoded:
+        """Pooled image and report features."""
+        return {"image": self.backbone.pool(batch.augmented), "report": self._max_pooled(batch.reports)}
+
+    def loss(self, encoded: Encoded, batch: PairBatch) -> dict[str, Float[Tensor, ""]]:
         """Equation 4, its two directions apart."""
-        images = self.image_head(self.backbone.pool(batch.augmented))
-        reports = self.text_head(self._max_pooled(batch.reports))
+        images, reports = self.image_head(encoded["image"]), self.text_head(encoded["report"])
         logits = cosine_logits(images, reports, temperature=self.switches.temperature)
         share = self.switches.image_weight
         return {
@@ -97,7 +100,7 @@ class Convirt(Method):
 
     def _max_pooled(self, reports: TokenBatch) -> Float[Tensor, "b d"]:
         """Largest value of each feature over a report's tokens (section 3.2)."""
-        features: TextFeatures = self.text(reports.ids, reports.mask, reports.word)
+        features: TextFeatures = self.text(reports)
         tokens = features.tokens
         lowest = torch.finfo(tokens.dtype).min
         return tokens.masked_fill(~reports.mask[:, :, None], lowest).amax(dim=1)

@@ -20,15 +20,15 @@ from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vlpbench.backbone import Backbone
 from vlpbench.errors import UnknownNameError, VlpbenchError
-from vlpbench.method import Method, Options, PairBatch
+from vlpbench.method import Encoded, Method, Options, PairBatch, Parts
 from vlpbench.projection import ProjectionHead
 from vlpbench.registry import register_method
-from vlpbench.text import TextFeatures, TextTower
+from vlpbench.text import TokenBatch, span_means, span_sums
 from vlpbench_methods.contrastive import (
     attenuated_contrast,
     pseudo_positives,
@@ -40,6 +40,7 @@ from vlpbench_methods.contrastive import (
 
 TERMS = ("SIA", "SIA^a", "SIVA", "SILA", "STA")
 READINGS = {"weights": attenuated_contrast, "targets": soft_target_contrast}
+WORD_VECTORS = {"sum": span_sums, "mean": span_means}
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,11 @@ class SistaOptions(Options):
         reading: of the similarity matrix: "weights" of negatives in InfoNCE, or soft "targets" of a cross-entropy.
         pseudo_positive_threshold: cosine of reports above which another pair is a pseudo-positive.
         soft_weight: of a pseudo-positive.
+        similarity: where pseudo-positives are found: in the model's "own" report features, or in those of a "frozen"
+            text encoder, as FaNe and SAT have it.
         similarity_from_summaries: whether SIA^a finds its pseudo-positives among the summaries.
+        local_negatives: pairs among which negatives are sought, 0 for the whole global batch; MGCA's code takes those
+            of one GPU, 72.
         temperature: tau of all terms.
         sta_threshold: smallest min-max scaled similarity of a patch that is kept; 0 for one over the number of patches,
             as in SPARC.
@@ -69,7 +74,9 @@ class SistaOptions(Options):
     reading: str = "weights"
     pseudo_positive_threshold: float = 0.9
     soft_weight: float = 0.1
+    similarity: str = "own"
     similarity_from_summaries: bool = False
+    local_negatives: int = 0
     temperature: float = 0.2
     sta_threshold: float = 0.3
     word_weights: str = "attention"
@@ -82,7 +89,12 @@ class SistaOptions(Options):
 
     def __post_init__(self) -> None:
         """Refuse words that mean nothing."""
-        known = {"reading": READINGS, "word_weights": ("attention", "uniform"), "word_vectors": ("sum", "mean")}
+        known = {
+            "reading": READINGS,
+            "similarity": ("own", "frozen"),
+            "word_weights": ("attention", "uniform"),
+            "word_vectors": WORD_VECTORS,
+        }
         for name, words in known.items():
             if getattr(self, name) not in words:
                 raise UnknownNameError(f"{name} of sista", getattr(self, name), words)
@@ -91,6 +103,10 @@ class SistaOptions(Options):
                 raise UnknownNameError("term of sista", term, TERMS)
         if not self.terms:
             raise VlpbenchError(f"Option terms of sista is empty: expected some of {', '.join(TERMS)}.")
+        if self.local_negatives < 0 or self.local_negatives == 1:
+            raise VlpbenchError(
+                f"Option local_negatives of sista is {self.local_negatives}: expected 0, or 2 pairs or more."
+            )
 
 
 @register_method(
@@ -121,36 +137,55 @@ class SistaOptions(Options):
         "The strength of the image augmentations is not given in the text: see the recipe.",
         "Summaries are the corpus' own or made without a language model: the text names neither model nor prompt.",
     ),
-    version=1,
+    version=2,
 )
 class Sista(Method):
     """SISTA."""
 
     options_type = SistaOptions
 
-    def __init__(self, backbone: Backbone, text: TextTower, options: Options) -> None:
+    def __init__(self, parts: Parts) -> None:
         """Add global and local projections of both towers (section III.A)."""
-        super().__init__(backbone, text, options)
-        self.switches = cast(SistaOptions, options)
-        self.local_map = _local_map(backbone, self.switches.local_stride)
-        self.image_head = self._head(backbone.pooled)
-        self.text_head = self._head(text.width)
+        super().__init__(parts)
+        self.switches = cast(SistaOptions, parts.options)
+        self.local_map = _local_map(self.backbone, self.switches.local_stride)
+        self.image_head = self._head(self.backbone.pooled)
+        self.text_head = self._head(self.text.width)
         if "STA" in self.switches.terms:
-            self.patch_head = self._head(backbone.channels[self.local_map])
-            self.word_head = self._head(text.width)
+            self.patch_head = self._head(self.backbone.channels[self.local_map])
+            self.word_head = self._head(self.text.width)
 
-    def loss(self, batch: PairBatch) -> dict[str, Float[Tensor, ""]]:
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Summaries, and report vectors where the similarity is not the model's own."""
+        return (*self.card.needs, *(("text similarity",) if self.switches.similarity == "frozen" else ()))
+
+    def encode(self, batch: PairBatch) -> Encoded:
+        """Global features of what the terms contrast, and patches and words for STA."""
+        terms = set(self.switches.terms)
+        text = self.text(batch.reports)
+        encoded = {"report": text.report}
+        if {"SIA^a", "SILA"} & terms or self.switches.similarity_from_summaries:
+            encoded["summary"] = self.text(batch.summaries).report
+        both = {"SIA^a", "SIVA"} & terms
+        maps, pooled = self._image_tower(torch.cat([batch.images, batch.augmented]) if both else batch.images)
+        encoded["image"] = pooled[: len(batch)]
+        if both:
+            encoded["other image"] = pooled[len(batch) :]
+        if "STA" in terms:
+            encoded["patches"] = maps[self.local_map][: len(batch)].flatten(2).transpose(1, 2)
+            words = WORD_VECTORS[self.switches.word_vectors]
+            encoded["words"] = words(text.tokens, batch.reports.word, batch.reports.words)
+            encoded["word attention"] = text.word_attention
+        return encoded
+
+    def loss(self, encoded: Encoded, batch: PairBatch) -> dict[str, Float[Tensor, ""]]:
         """The terms that are on, each with weight 1 (section III.E)."""
         terms = self.switches.terms
-        features = self.text(batch.reports.ids, batch.reports.mask, batch.reports.word)
-        image, other_image, local = self._images(batch)
-        report, summary = self._reports(batch, features)
-        alike = pseudo_positives(report, threshold=self.switches.pseudo_positive_threshold)
-        alike_augmented = (
-            pseudo_positives(summary, threshold=self.switches.pseudo_positive_threshold)
-            if self.switches.similarity_from_summaries
-            else alike
-        )
+        image, other_image = self._projected(self.image_head, encoded, "image", "other image")
+        report, summary = self._projected(self.text_head, encoded, "report", "summary")
+        alike = self._alike(report if self.switches.similarity == "own" else batch.report_vectors)
+        alike_augmented = self._alike(summary) if self.switches.similarity_from_summaries else alike
         self.diagnostics = {"pseudo-positives per pair": alike.sum(dim=1).float().mean()}
         pairs = {
             "SIA": (image, report, alike),
@@ -160,7 +195,7 @@ class Sista(Method):
         }
         losses = {name: self._contrast(*pair) for name, pair in pairs.items() if name in terms}
         if "STA" in terms:
-            losses["STA"] = self._token_alignment(batch.reports.word, features, local)
+            losses["STA"] = self._token_alignment(encoded, batch.reports)
         return losses
 
     def _head(self, width: int) -> ProjectionHead:
@@ -168,51 +203,138 @@ class Sista(Method):
         norms: Literal["both", "hidden"] = "both" if switches.final_norm else "hidden"
         return ProjectionHead(width, switches.projected, hidden=switches.hidden, norms=norms)
 
-    def _images(self, batch: PairBatch) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b d"], Float[Tensor, "b c h w"]]:
-        """Global features of both views, in one pass of shared batch statistics, and the first view's local map."""
-        both = {"SIA^a", "SIVA"} & set(self.switches.terms)
-        images = torch.cat([batch.images, batch.augmented]) if both else batch.images
+    def _image_tower(
+        self, images: Float[Tensor, "n 3 h w"]
+    ) -> tuple[tuple[Float[Tensor, "n _c _h _w"], ...], Float[Tensor, "n c"]]:
+        """Maps and pooled features, of both views in one pass of shared batch statistics."""
         if self.switches.local_input_size:
             side = (self.switches.local_input_size, self.switches.local_input_size)
             images = F.interpolate(images, side, mode="bilinear", align_corners=True)
-        maps, pooled = self.backbone.maps_and_pooled(images)
-        projected = self.image_head(pooled)
-        count = len(batch.images)
-        return projected[:count], projected[-count:], maps[self.local_map][:count]
+        return self.backbone.maps_and_pooled(images)
 
-    def _reports(self, batch: PairBatch, features: TextFeatures) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b d"]]:
-        """Global features of reports and summaries."""
-        if not {"SIA^a", "SILA"} & set(self.switches.terms) and not self.switches.similarity_from_summaries:
-            projected = self.text_head(features.report)
+    def _projected(
+        self, head: ProjectionHead, encoded: Encoded, first: str, second: str
+    ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b d"]]:
+        """Two kinds of global features through one head, in one pass of shared batch statistics."""
+        if second not in encoded:
+            projected = head(encoded[first])
             return projected, projected
-        summaries = self.text(batch.summaries.ids, batch.summaries.mask, batch.summaries.word)
-        report, summary = self.text_head(torch.cat([features.report, summaries.report])).chunk(2)
-        return report, summary
+        one, two = head(torch.cat([encoded[first], encoded[second]])).chunk(2)
+        return one, two
+
+    def _alike(self, reports: Float[Tensor, "b d"]) -> Bool[Tensor, "b b"]:
+        return pseudo_positives(reports, threshold=self.switches.pseudo_positive_threshold)
 
     def _contrast(
         self, first: Float[Tensor, "b d"], second: Float[Tensor, "b d"], alike: Bool[Tensor, "b b"]
     ) -> Float[Tensor, ""]:
-        """L_nce both ways, averaged (section III.B)."""
+        """L_nce both ways, averaged (section III.B), among local negatives if so switched."""
         reading: Callable[..., Tensor] = READINGS[self.switches.reading]
-        return reading(first, second, alike, temperature=self.switches.temperature, weight=self.switches.soft_weight)
+        size = self.switches.local_negatives if self.switches.local_negatives else len(first)
+        losses = [
+            len(one) * reading(one, two, own, temperature=self.switches.temperature, weight=self.switches.soft_weight)
+            for one, two, own in zip(_runs(first, size), _runs(second, size), _blocks(alike, size), strict=True)
+        ]
+        return torch.stack(losses).sum() / len(first)
 
-    def _token_alignment(
-        self, word: Int[Tensor, "b t"], features: TextFeatures, local: Float[Tensor, "b c h w"]
-    ) -> Float[Tensor, ""]:
+    def _token_alignment(self, encoded: Encoded, reports: TokenBatch) -> Float[Tensor, ""]:
         """L_STA (section III.D)."""
-        cells = local.flatten(2).transpose(1, 2)
+        cells, mask = encoded["patches"], reports.word_mask
         patches = self.patch_head(cells.flatten(0, 1)).unflatten(0, cells.shape[:2])
-        mask = features.word_mask
-        vectors = features.words if self.switches.word_vectors == "sum" else features.words / _sub_words(word, mask)
         words = patches.new_zeros(*mask.shape, self.switches.projected)
         if mask.any():
-            words = words.masked_scatter(mask[:, :, None], self.word_head(vectors[mask]))
+            words = words.masked_scatter(mask[:, :, None], self.word_head(encoded["words"][mask]))
         uniform = self.switches.word_weights == "uniform"
-        importance = mask.float() if uniform else word_importance(features.word_attention, mask)
+        importance = mask.float() if uniform else word_importance(encoded["word attention"], mask)
         threshold = self.switches.sta_threshold if self.switches.sta_threshold > 0 else 1 / patches.shape[1]
         grouped, kept = sparse_grouping(words, patches, threshold=threshold)
         self.diagnostics["kept patch share"] = kept[mask].float().mean()
         return word_contrast(words, grouped, mask, importance, temperature=self.switches.temperature)
+
+
+@dataclass(frozen=True)
+class SiaOptions(SistaOptions):
+    """Switches of SISTA with SIA and SIA^a alone."""
+
+    terms: tuple[str, ...] = ("SIA", "SIA^a")
+
+
+@register_method(
+    "sista_sia",
+    title="SISTA: SIA + SIA^a",
+    paper="https://arxiv.org/abs/2601.08165",
+    licence="none found",
+    needs=("summaries",),
+    architectures=("resnet50", "vit_b16"),
+    losses=("SIA", "SIA^a"),
+    published="sia+sia_a",
+    variant_of="sista",
+    version=2,
+)
+class SistaSia(Sista):
+    """First row of Table IV."""
+
+    options_type = SiaOptions
+
+
+@dataclass(frozen=True)
+class SiaStaOptions(SistaOptions):
+    """Switches of SISTA without SIVA and SILA."""
+
+    terms: tuple[str, ...] = ("SIA", "SIA^a", "STA")
+
+
+@register_method(
+    "sista_sia_sta",
+    title="SISTA: SIA + SIA^a + STA",
+    paper="https://arxiv.org/abs/2601.08165",
+    licence="none found",
+    needs=("summaries",),
+    architectures=("resnet50", "vit_b16"),
+    losses=("SIA", "SIA^a", "STA"),
+    published="sia+sia_a+sta",
+    variant_of="sista",
+    version=2,
+)
+class SistaSiaSta(Sista):
+    """Second row of Table IV."""
+
+    options_type = SiaStaOptions
+
+
+@dataclass(frozen=True)
+class SiaSivaSilaOptions(SistaOptions):
+    """Switches of SISTA without STA."""
+
+    terms: tuple[str, ...] = ("SIA", "SIA^a", "SIVA", "SILA")
+
+
+@register_method(
+    "sista_sia_siva_sila",
+    title="SISTA: SIA + SIA^a + SIVA + SILA",
+    paper="https://arxiv.org/abs/2601.08165",
+    licence="none found",
+    needs=("summaries",),
+    architectures=("resnet50", "vit_b16"),
+    losses=("SIA", "SIA^a", "SIVA", "SILA"),
+    published="sia+sia_a+siva+sila",
+    variant_of="sista",
+    version=2,
+)
+class SistaSiaSivaSila(Sista):
+    """Third row of Table IV."""
+
+    options_type = SiaSivaSilaOptions
+
+
+def _runs(rows: Float[Tensor, "b d"], size: int) -> list[Float[Tensor, "n d"]]:
+    """Rows in runs of a size, the last one shorter where the size does not divide the batch."""
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def _blocks(alike: Bool[Tensor, "b b"], size: int) -> list[Bool[Tensor, "n n"]]:
+    """Square blocks along the diagonal, for the same runs."""
+    return [alike[start : start + size, start : start + size] for start in range(0, len(alike), size)]
 
 
 def _local_map(backbone: Backbone, stride: int) -> int:
@@ -224,9 +346,3 @@ def _local_map(backbone: Backbone, stride: int) -> int:
             )
         return len(backbone.strides) - 1 - backbone.strides[::-1].index(stride)
     return len(backbone.strides) - (1 if len(set(backbone.strides)) == 1 else 2)
-
-
-def _sub_words(word: Int[Tensor, "b t"], mask: Bool[Tensor, "b w"]) -> Float[Tensor, "b w 1"]:
-    """Number of sub-words of each word, at least 1."""
-    numbers = torch.arange(mask.shape[1], device=word.device)
-    return (word[:, :, None] == numbers).sum(dim=1).clamp(min=1).float().unsqueeze(2)

@@ -4,7 +4,10 @@ import math
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
+from vlpbench.errors import UnknownNameError
 from vlpbench_methods.contrastive import (
     attenuated_contrast,
     cosine_logits,
@@ -90,13 +93,12 @@ def test_pseudo_positives_are_other_pairs_above_the_threshold():
     assert not pseudo_positives(reports.requires_grad_(), threshold=0.7).requires_grad
 
 
-def test_batch_order_does_not_matter():
+@pytest.mark.parametrize("loss", [attenuated_contrast, soft_target_contrast])
+def test_batch_order_does_not_matter(loss):
     first, second, alike = rows(7, 5, seed=1), rows(7, 5, seed=2), some_alike(7)
     order = torch.tensor([3, 0, 6, 2, 5, 1, 4])
-    shuffled = attenuated_contrast(first[order], second[order], alike[order][:, order], temperature=TAU, weight=SOFT)
-    assert float(shuffled) == pytest.approx(
-        float(attenuated_contrast(first, second, alike, temperature=TAU, weight=SOFT)), abs=1e-12
-    )
+    shuffled = loss(first[order], second[order], alike[order][:, order], temperature=TAU, weight=SOFT)
+    assert float(shuffled) == pytest.approx(float(loss(first, second, alike, temperature=TAU, weight=SOFT)), abs=1e-12)
 
 
 def naive_importance(attention: list[float]) -> list[float]:
@@ -154,9 +156,9 @@ def naive_token_alignment(
     return total / (2 * len(lengths))
 
 
-def alignment(words, patches, mask, importance, threshold=0.3):
+def alignment(words, patches, mask, importance, threshold=0.3, *, reduction="report"):
     grouped, _ = sparse_grouping(words, patches, threshold=threshold)
-    return word_contrast(words, grouped, mask, importance, temperature=TAU)
+    return word_contrast(words, grouped, mask, importance, temperature=TAU, reduction=reduction)
 
 
 def ragged(
@@ -194,12 +196,78 @@ def test_padding_changes_neither_loss_nor_gradients():
     assert (gradients[0][0][2] == 0).all()
 
 
+@pytest.mark.parametrize("lengths", [[4], [5, 3], [6, 1, 0, 3, 2, 5, 4], [0, 0]])
+def test_the_mean_over_words_weighs_reports_by_their_length(lengths):
+    words, patches, mask, importance = ragged(lengths)
+    total = 0.0
+    for row, length in enumerate(lengths):
+        alone = slice(row, row + 1)
+        total += length * naive_token_alignment(words[alone], patches[alone], [length], importance[alone], 0.3)
+    expected = total / max(1, sum(lengths))
+    assert float(alignment(words, patches, mask, importance, reduction="word")) == pytest.approx(expected, abs=1e-12)
+
+
+def test_an_unknown_reduction_is_refused():
+    with pytest.raises(UnknownNameError, match="reduction of a contrast of words named 'words'"):
+        alignment(*ragged([2]), reduction="words")
+
+
+def test_report_order_does_not_matter():
+    order = torch.tensor([3, 0, 2, 1])
+    given = ragged([6, 1, 3, 4])
+    for reduction in ("report", "word"):
+        shuffled = alignment(*(tensor[order] for tensor in given), reduction=reduction)
+        assert float(shuffled) == pytest.approx(float(alignment(*given, reduction=reduction)), abs=1e-12)
+
+
 def test_scaling_a_word_changes_nothing():
     words, patches, mask, importance = ragged([6, 3])
     longer = words * torch.linspace(0.5, 40, 6, dtype=torch.float64)[None, :, None]
     assert float(alignment(longer, patches, mask, importance)) == pytest.approx(
         float(alignment(words, patches, mask, importance)), abs=1e-12
     )
+
+
+def naive_unnormalised_grouping(word: torch.Tensor, patches: torch.Tensor, threshold: float) -> torch.Tensor:
+    similarity = [float(word @ patch) for patch in patches]
+    low, high = min(similarity), max(similarity)
+    scaled = [(value - low) / (high - low) for value in similarity]
+    kept = [(value, patch) for value, patch in zip(scaled, patches, strict=True) if value >= threshold]
+    return sum(value / sum(share for share, _ in kept) * patch for value, patch in kept)
+
+
+@pytest.mark.parametrize("threshold", [1 / 9, 0.3, 1.0])
+def test_patches_as_they_are_are_grouped_by_inner_products(threshold):
+    words, patches, _, _ = ragged([4, 3])
+    patches = patches * torch.linspace(0.2, 30, 9, dtype=torch.float64)[None, :, None]
+    found, _ = sparse_grouping(words, patches, threshold=threshold, normalised=False)
+    for row, length in enumerate([4, 3]):
+        for word in range(length):
+            expected = naive_unnormalised_grouping(words[row, word], patches[row], threshold)
+            assert torch.allclose(found[row, word], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-3, 1.0, 1e4])
+def test_equal_inner_products_count_all_patches_alike_at_any_scale(scale):
+    patches = scale * torch.ones(1, 4, 3, dtype=torch.float64) / 3
+    nearly = patches * (1 + 1e-8 * torch.arange(4, dtype=torch.float64)[None, :, None])
+    grouped, kept = sparse_grouping(rows(1, 2, 3, seed=1), nearly, threshold=1.0, normalised=False)
+    assert kept.all()
+    assert torch.allclose(grouped, patches[:, :2], rtol=1e-7)
+
+
+def test_a_learned_temperature_gets_its_gradient():
+    first, second = rows(4, 3, seed=1), rows(4, 3, seed=2)
+    given = ragged([3, 2])
+    temperature = torch.tensor(TAU, dtype=torch.float64, requires_grad=True)
+
+    def both(value):
+        grouped, _ = sparse_grouping(given[0], given[1], threshold=0.3)
+        return matching_loss(cosine_logits(first, second, temperature=value)) + word_contrast(
+            given[0], grouped, given[2], given[3], temperature=value
+        )
+
+    assert torch.autograd.gradcheck(both, (temperature,))
 
 
 def test_equal_similarities_count_all_patches_alike():
@@ -238,12 +306,41 @@ def test_bfloat16_features_give_the_loss_within_two_per_cent():
     words, patches, mask, importance = ragged([6, 3])
     exact = [
         float(attenuated_contrast(first, second, alike, temperature=TAU, weight=SOFT)),
+        float(soft_target_contrast(first, second, alike, temperature=TAU, weight=SOFT)),
         float(alignment(words, patches, mask, importance)),
     ]
     with torch.autocast("cpu", torch.bfloat16):
         rounded = [
             attenuated_contrast(first.bfloat16(), second.bfloat16(), alike, temperature=TAU, weight=SOFT),
+            soft_target_contrast(first.bfloat16(), second.bfloat16(), alike, temperature=TAU, weight=SOFT),
             alignment(words.bfloat16(), patches.bfloat16(), mask, importance.float()),
         ]
-    assert [value.dtype for value in rounded] == [torch.float32, torch.float32]
+    assert [value.dtype for value in rounded] == [torch.float32] * 3
     assert [float(value) for value in rounded] == pytest.approx(exact, rel=0.02)
+
+
+class Largest(TorchDispatchMode):
+    """Remembers the largest tensor that any operation returns, backward included."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        sizes = [leaf.numel() for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+        self.elements = max(self.elements, *sizes, 0)
+        return result
+
+
+@pytest.mark.parametrize("normalised", [True, False])
+def test_token_alignment_holds_nothing_larger_than_words_by_patches(normalised):
+    """48 pairs of 60 words and 361 patches: never words by patches by width, nor all reports by all images."""
+    batch, count, patch_count, width = 48, 60, 361, 128
+    generator = torch.Generator().manual_seed(1)
+    words = torch.randn(batch, count, width, generator=generator, requires_grad=True)
+    patches = torch.randn(batch, patch_count, width, generator=generator, requires_grad=True)
+    mask = torch.arange(count) < torch.randint(2, count + 1, (batch, 1), generator=generator)
+    with Largest() as largest:
+        grouped, _ = sparse_grouping(words, patches, threshold=0.3, normalised=normalised)
+        word_contrast(words, grouped, mask, mask.float(), temperature=TAU).backward()
+    assert patches.grad is not None
+    assert largest.elements == max(batch * count * patch_count, patches.numel())

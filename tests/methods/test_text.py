@@ -9,6 +9,7 @@ from transformers import AutoModel, BertConfig
 
 from vlpbench.encoders import hugging_face_encoder, save_encoder, scratch_encoder
 from vlpbench.errors import VlpbenchError
+from vlpbench.text import span_means, span_sums
 from vlpbench.tokens import Tokeniser, wordpiece_tokenizer
 
 TEXTS = (
@@ -50,7 +51,7 @@ def test_batches_of_rows_are_the_reports_themselves(encoder):
     rows = tokeniser.rows(TEXTS)
     chosen = rows.batch(np.array([2, 0]))
     direct = tokeniser.tokenise([TEXTS[2], TEXTS[0]])
-    for name in ("ids", "mask", "word"):
+    for name in ("ids", "mask", "word", "sentence"):
         assert torch.equal(getattr(chosen, name), getattr(direct, name))
 
 
@@ -65,29 +66,87 @@ def test_words_sum_their_own_sub_words_and_attention(encoder):
     tower, tokeniser = encoder
     batch = tokeniser.tokenise(TEXTS)
     with torch.no_grad():
-        features = tower(batch.ids, batch.mask, batch.word)
+        features = tower(batch)
+        words = span_sums(features.tokens, batch.word, batch.words)
+        means = span_means(features.tokens, batch.word, batch.words)
         raw = tower.encoder(input_ids=batch.ids, attention_mask=batch.mask.long(), output_attentions=True)
     attention = raw.attentions[-1].mean(dim=1)[:, 0]
     assert torch.equal(features.report, raw.last_hidden_state[:, 0])
     assert (batch.word == 3).sum() > 3, "the texts have a word of several sub-words"
     for row in range(len(TEXTS)):
         count = int(batch.word[row].max()) + 1
-        assert features.word_mask[row].tolist() == [number < count for number in range(features.words.shape[1])]
-        for number in range(features.words.shape[1]):
-            vector, weight = torch.zeros(16), 0.0
+        assert batch.word_mask[row].tolist() == [number < count for number in range(batch.words)]
+        for number in range(batch.words):
+            vector, weight, pieces = torch.zeros(16), 0.0, 0
             for position in range(batch.ids.shape[1]):
                 if batch.word[row, position] == number:
                     vector = vector + raw.last_hidden_state[row, position]
                     weight += float(attention[row, position])
-            assert torch.allclose(features.words[row, number], vector, atol=1e-5)
+                    pieces += 1
+            assert torch.allclose(words[row, number], vector, atol=1e-5)
+            assert torch.allclose(means[row, number], vector / max(1, pieces), atol=1e-5)
             assert float(features.word_attention[row, number]) == pytest.approx(weight, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("No effusion. Heart is normal.", ["no effusion .", "heart is normal ."]),
+        ("1. Heart is normal. 2. No effusion.", ["1 . heart is normal .", "2 . no effusion ."]),
+        ("A nodule of 1.5 cm; no effusion", ["a nodule of 1 . 5 cm ;", "no effusion"]),
+        ("No effusion", ["no effusion"]),
+        ("No effusion!\n\nIs the heart normal?  Yes.", ["no effusion !", "is the heart normal ?", "yes ."]),
+        ("...", [". . ."]),
+    ],
+)
+def test_sentences_are_numbered_without_gaps(text, sentences):
+    tokenizer = wordpiece_tokenizer([text], vocabulary=200)
+    batch = Tokeniser(tokenizer, 60).tokenise([text, "Other."])
+    names = tokenizer.convert_ids_to_tokens(batch.ids[0].tolist())
+    found = ["" for _ in range(batch.sentences)]
+    for name, number in zip(names, batch.sentence[0].tolist(), strict=True):
+        if number >= 0:
+            found[number] += name.removeprefix("##") if name.startswith("##") else f" {name}"
+    assert [sentence.strip() for sentence in found] == sentences
+    special = [number for name, number in zip(names, batch.sentence[0].tolist(), strict=True) if name.startswith("[")]
+    assert set(special) == {-1}
+    assert batch.sentence_mask[0].tolist() == [True] * len(sentences)
+    assert batch.sentence_mask[1].tolist() == [True] + [False] * (len(sentences) - 1)
+
+
+def test_sentences_that_are_cut_off_are_not_counted(encoder):
+    _, tokeniser = encoder
+    text = "Unremarkable. No pneumothorax. Small effusion."
+    whole, cut = (Tokeniser(tokeniser.tokenizer, length).tokenise([text]) for length in (40, 5))
+    assert (whole.sentences, cut.sentences) == (3, 1)
+
+
+def test_the_last_four_layers_are_summed(encoder):
+    tower, tokeniser = encoder
+    batch = tokeniser.tokenise(TEXTS)
+    with torch.no_grad():
+        found = tower(batch).last_four
+        layers = tower.encoder(
+            input_ids=batch.ids, attention_mask=batch.mask.long(), output_hidden_states=True
+        ).hidden_states
+    assert len(layers) == 3, "two layers over the embeddings, which are no layer"
+    assert torch.allclose(found, layers[1] + layers[2], atol=1e-6)
+
+
+def test_a_part_of_a_batch_is_the_same_reports(encoder):
+    tower, tokeniser = encoder
+    batch = tokeniser.tokenise(TEXTS)
+    with torch.no_grad():
+        whole, part = tower(batch), tower(batch.part(slice(1, 3)))
+    assert torch.allclose(part.tokens, whole.tokens[1:3], atol=1e-5)
+    assert part.word_attention.shape == (2, batch.words)
 
 
 def test_attention_is_detached_and_words_are_not(encoder):
     tower, tokeniser = encoder
     batch = tokeniser.tokenise(TEXTS)
-    features = tower(batch.ids, batch.mask, batch.word)
-    assert features.words.requires_grad
+    features = tower(batch)
+    assert span_sums(features.tokens, batch.word, batch.words).requires_grad
     assert not features.word_attention.requires_grad
 
 
@@ -95,11 +154,14 @@ def test_padding_changes_no_feature(encoder):
     tower, tokeniser = encoder
     alone, together = tokeniser.tokenise(TEXTS[:1]), tokeniser.tokenise(TEXTS)
     with torch.no_grad():
-        one, many = (tower(batch.ids, batch.mask, batch.word) for batch in (alone, together))
+        one, many = (tower(batch) for batch in (alone, together))
     assert torch.allclose(one.report[0], many.report[0], atol=1e-5)
-    assert torch.allclose(one.words[0], many.words[0, : one.words.shape[1]], atol=1e-5)
-    assert not many.word_mask[3].any()
-    assert (many.words[3] == 0).all()
+    lone = span_sums(one.tokens, alone.word, alone.words)
+    words = span_sums(many.tokens, together.word, together.words)
+    assert torch.allclose(lone[0], words[0, : alone.words], atol=1e-5)
+    assert torch.allclose(one.last_four[0], many.last_four[0, : alone.ids.shape[1]], atol=1e-5)
+    assert not together.word_mask[3].any()
+    assert (words[3] == 0).all()
 
 
 def test_a_local_bert_is_loaded_by_its_path(encoder, tmp_path):
@@ -110,9 +172,9 @@ def test_a_local_bert_is_loaded_by_its_path(encoder, tmp_path):
     batch = tokens.tokenise(TEXTS)
     assert torch.equal(batch.ids, tokeniser.tokenise(TEXTS).ids)
     with torch.no_grad():
-        found = again.eval()(batch.ids, batch.mask, batch.word)
-        expected = tower(batch.ids, batch.mask, batch.word)
-    assert torch.equal(found.words, expected.words)
+        found = again.eval()(batch)
+        expected = tower(batch)
+    assert torch.equal(found.tokens, expected.tokens)
     assert torch.equal(found.word_attention, expected.word_attention)
     cut, _ = hugging_face_encoder(str(tmp_path), layers=1, max_tokens=40)
     assert cut.layers == len(cut.encoder.encoder.layer) == 1

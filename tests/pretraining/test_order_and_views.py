@@ -17,7 +17,7 @@ def drawn(order):
 
 
 def test_the_order_is_a_function_of_seed_and_epoch():
-    first, second = (TrainingOrder(20, batch_size=6, accumulate=1, seed=4) for _ in range(2))
+    first, second = (TrainingOrder(20, batch_size=6, seed=4) for _ in range(2))
     start = drawn(first)
     assert start == drawn(second)
     assert len(start) == len(first) == 3
@@ -25,16 +25,15 @@ def test_the_order_is_a_function_of_seed_and_epoch():
     assert len(set(seen)) == 18
     first.set_epoch(1)
     assert drawn(first) != start
-    assert drawn(TrainingOrder(20, batch_size=6, accumulate=1, seed=5)) != start
+    assert drawn(TrainingOrder(20, batch_size=6, seed=5)) != start
     assert len({seed for _, seed in start}) == 3
 
 
-@pytest.mark.parametrize(
-    ("pairs", "size", "accumulate", "steps"), [(20, 6, 2, 2), (20, 3, 4, 4), (5, 32, 1, 1), (8, 4, 9, 2)]
-)
-def test_batches_fill_whole_optimiser_steps(pairs, size, accumulate, steps):
-    order = TrainingOrder(pairs, batch_size=size, accumulate=accumulate, seed=0)
+@pytest.mark.parametrize(("pairs", "size", "steps"), [(20, 6, 3), (20, 3, 6), (5, 32, 1), (8, 4, 2)])
+def test_batches_are_full(pairs, size, steps):
+    order = TrainingOrder(pairs, batch_size=size, seed=0)
     assert len(drawn(order)) == len(order) == steps
+    assert {len(draw.pairs) for draw in order} == {min(size, pairs)}
 
 
 def test_validation_sees_every_pair_once_in_the_same_way():
@@ -46,13 +45,18 @@ def test_validation_sees_every_pair_once_in_the_same_way():
 
 def test_batches_keep_images_and_texts_together(corpus):
     tokeniser = Tokeniser(wordpiece_tokenizer(corpus.reports(corpus.rows("train")), vocabulary=90), 40)
-    pairs = Pairs(corpus, "train", tokeniser)
-    order = TrainingOrder(len(pairs), batch_size=4, accumulate=1, seed=1)
+    vectors = np.random.default_rng(0).random((len(corpus.rows("train")), 3), dtype=np.float32)
+    pairs = Pairs(corpus, "train", tokeniser, vectors)
+    order = TrainingOrder(len(pairs), batch_size=4, seed=1)
     rows = corpus.rows("train")
     for draw, batch in zip(order, batches(pairs, order, workers=0), strict=True):
         assert np.array_equal(batch.images.numpy(), corpus.images(rows[draw.pairs]))
         assert torch.equal(batch.reports.ids, tokeniser.tokenise(corpus.reports(rows[draw.pairs])).ids)
         assert torch.equal(batch.summaries.ids, tokeniser.tokenise(corpus.summaries(rows[draw.pairs])).ids)
+        assert np.array_equal(batch.labels.numpy(), corpus.labels(rows[draw.pairs]))
+        assert np.array_equal(batch.triplets.numpy(), corpus.triplets(rows[draw.pairs]))
+        assert np.array_equal(batch.entities.numpy(), corpus.entities(rows[draw.pairs]))
+        assert np.array_equal(batch.report_vectors.numpy(), vectors[draw.pairs])
         assert batch.seed == draw.seed
 
 

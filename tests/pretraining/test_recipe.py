@@ -15,6 +15,16 @@ def test_later_layers_win_and_options_are_merged():
     assert (recipe.epochs, recipe.crop, dict(recipe.options)) == (20, 1.0, {"a": 1, "b": 3})
 
 
+def test_settings_of_one_method_outrank_those_of_all_in_their_layer():
+    suite = {"epochs": 20, "methods": {"mgca": {"epochs": 30, "options": {"a": 2}}}}
+    user = {"crop": 0.5, "methods": {"sista": {"crop": 0.9}}}
+    assert [resolve_recipe(suite, user, method=name).epochs for name in ("mgca", "sista", "")] == [30, 20, 20]
+    assert [resolve_recipe(suite, user, method=name).crop for name in ("mgca", "sista")] == [0.5, 0.9]
+    assert dict(resolve_recipe(suite, {"options": {"a": 3, "b": 1}}, method="mgca").options) == {"a": 3, "b": 1}
+    with pytest.raises(UnknownNameError, match="recipe setting named 'epoch'"):
+        resolve_recipe({"methods": {"mgca": {"epoch": 30}}}, method="mgca")
+
+
 def test_the_canonical_form_resolves_to_itself():
     recipe = resolve_recipe({"epochs": 20, "workers": 3, "options": {"terms": ["STA"]}})
     again = resolve_recipe(json.loads(recipe.canonical()))
@@ -33,6 +43,9 @@ def test_the_canonical_form_resolves_to_itself():
         ({"learning_rate": 0.0}, "learning_rate = 0"),
         ({"lowest_learning_rate": 1.0}, "lowest_learning_rate = 1"),
         ({"crop": 0.0}, "crop = 0.0"),
+        ({"chunk": 1}, "chunk = 1: expected 0 for whole batches"),
+        ({"beta1": 1.0}, "beta1 = 1"),
+        ({"clip": -1.0}, "clip = -1"),
         ({"precision": "half"}, "precision = 'half'"),
     ],
 )

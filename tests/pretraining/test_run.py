@@ -123,12 +123,13 @@ def test_dropout_is_repeated_when_a_run_is_resumed(finished, corpus, tmp_path):
     assert run(tmp_path / "broken", corpus, text_model=str(encoder)).sha256 == straight.sha256
 
 
-def test_accumulated_gradients_survive_an_interruption(corpus, tmp_path):
-    settings = {"epochs": 3, "batch_size": 4, "accumulate": 2}
+def test_a_run_in_chunks_survives_an_interruption(corpus, tmp_path):
+    settings = {"epochs": 3, "batch_size": 6, "chunk": 2, "clip": 1.0}
     straight = run(tmp_path / "straight", corpus, **settings)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "broken", corpus, **settings, report=interrupted_at(6))
     assert run(tmp_path / "broken", corpus, **settings).sha256 == straight.sha256
+    assert run(tmp_path / "whole", corpus, **{**settings, "chunk": 0}).sha256 != straight.sha256
 
 
 def test_equal_seeds_give_equal_weights_and_leave_the_process_alone(corpus, tmp_path, capfd):
@@ -158,9 +159,9 @@ def spoil(monkeypatch, at, value):
     """Make one term of ConVIRT's loss something else at one call."""
     calls, honest = [], Convirt.loss
 
-    def loss(self, batch):
+    def loss(self, encoded, batch):
         calls.append(1)
-        terms = honest(self, batch)
+        terms = honest(self, encoded, batch)
         if len(calls) == at:
             terms["report to image"] = terms["report to image"] * value
         return terms
@@ -242,11 +243,11 @@ def test_validation_uses_the_statistics_of_its_batches_and_keeps_none(corpus, tm
 
     seen, honest = [], Sista.loss
 
-    def loss(self, batch):
+    def loss(self, encoded, batch):
         before = {name: buffer.clone() for name, buffer in self.named_buffers() if "running" in name}
-        terms = honest(self, batch)
+        terms = honest(self, encoded, batch)
         if not self.training:
-            report = self.text_head(self.text(batch.reports.ids, batch.reports.mask, batch.reports.word).report)
+            report = self.text_head(encoded["report"])
             seen.append((report.detach(), all(torch.equal(before[name], self.get_buffer(name)) for name in before)))
             assert not any(norm.training for norm in self.backbone.modules())
         return terms

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from vlpbench.errors import UnknownNameError
+from vlpbench.registry import REGISTRY
 from vlpbench.suite import TASKS
 from vlpbench.table.layout import layouts_of_file, load_layouts, select_layouts
 
@@ -13,23 +14,44 @@ def numbers(layouts: tuple[object, ...]) -> list[int]:
     return [layout.number for layout in layouts]  # type: ignore[attr-defined]
 
 
-def test_shipped_layouts_are_tables_1_to_3() -> None:
-    assert numbers(load_layouts()) == [1, 2, 3]
-    assert tuple(layout.task for layout in load_layouts()) == TASKS
-    assert [layout.numeral for layout in load_layouts()] == ["I", "II", "III"]
+def test_shipped_layouts_are_tables_1_to_4() -> None:
+    assert numbers(load_layouts()) == [1, 2, 3, 4]
+    assert tuple(layout.task for layout in load_layouts()) == (*TASKS, "ablation")
+    assert [layout.numeral for layout in load_layouts()] == ["I", "II", "III", "IV"]
+
+
+def test_the_ablation_has_one_dataset_of_each_task() -> None:
+    (ablation,) = select_layouts("ablation")
+    assert ablation.tasks == TASKS
+    assert ablation.has_column("classification", "chexpert")
+    assert not ablation.has_column("classification", "rsna")
+    (first,) = select_layouts("I")
+    assert first.tasks == ("classification",)
+    assert first.has_column("classification", "rsna")
+    assert not first.has_column("detection", "rsna")
+
+
+def test_every_shipped_method_has_a_place_in_some_table() -> None:
+    placed = {name for layout in load_layouts() for name in (*layout.methods, *layout.floors, *layout.ceilings)}
+    shipped = {
+        name for name in REGISTRY.names("method") if REGISTRY.target("method", name).__module__.startswith("vlpbench_")
+    }
+    assert shipped <= placed
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("1", [1]), ("II", [2]), ("detection", [3]), (" Segmentation ", [2]), ("all", [1, 2, 3])],
+    [("1", [1]), ("II", [2]), ("detection", [3]), (" Segmentation ", [2]), ("all", [1, 2, 3, 4])],
 )
 def test_select(name: str, expected: list[int]) -> None:
     assert numbers(select_layouts(name)) == expected
 
 
 def test_unknown_table_shows_what_there_is() -> None:
-    with pytest.raises(UnknownNameError, match=r"No table named '4'.*1, 2, 3, classification, segmentation, detection"):
-        select_layouts("4")
+    with pytest.raises(
+        UnknownNameError, match=r"No table named '5'.*1, 2, 3, 4, classification, segmentation, detection, ablation"
+    ):
+        select_layouts("5")
     with pytest.raises(UnknownNameError, match="segmentation"):
         select_layouts("segmentatoin")
 
@@ -41,8 +63,8 @@ def test_unknown_table_shows_what_there_is() -> None:
         ("table_3.csv", [3]),
         ("Table-1.html", [1]),
         ("classification.tex", [1]),
-        ("tables.md", [1, 2, 3]),
-        ("table2/report.md", [1, 2, 3]),
+        ("tables.md", [1, 2, 3, 4]),
+        ("table2/report.md", [1, 2, 3, 4]),
     ],
 )
 def test_file_names(name: str, expected: list[int]) -> None:
@@ -50,5 +72,5 @@ def test_file_names(name: str, expected: list[int]) -> None:
 
 
 def test_a_file_named_after_a_table_there_is_not() -> None:
-    with pytest.raises(UnknownNameError, match="'4'"):
-        layouts_of_file(Path("results/table4.md"))
+    with pytest.raises(UnknownNameError, match="'5'"):
+        layouts_of_file(Path("results/table5.md"))

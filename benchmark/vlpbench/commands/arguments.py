@@ -11,6 +11,7 @@ from typing import Any
 from vlpbench.canonical import writable_folder
 from vlpbench.errors import UnknownNameError, VlpbenchError
 from vlpbench.plan import Request
+from vlpbench.pretraining.recipe import METHODS, OPTIONS
 from vlpbench.protocol import load_protocol
 from vlpbench.registry import REGISTRY
 from vlpbench.suite import Suite, load_suite
@@ -56,6 +57,7 @@ def resolve(arguments: Arguments) -> Request:
     return Request(
         suite=suite,
         methods=_names("method", arguments.method, REGISTRY.names("method")),
+        every_method=arguments.method.strip() == "all",
         tasks=_names("task", arguments.tasks, list(dict.fromkeys(pair.task for pair in suite.pairs))),
         arch=arguments.arch if arguments.arch is not None else suite.arch,
         image_size=arguments.image_size if arguments.image_size is not None else suite.image_size,
@@ -115,13 +117,15 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def parse_settings(texts: tuple[str, ...]) -> dict[str, Any]:
-    """Recipe settings from "name=value" and "options.name=value"; values are JSON, or text where they are not.
+    """Recipe settings from "name=value" and "options.name=value", and of one method alone from "method.name=value".
+
+    Values are JSON, or text where they are not.
 
     Raises:
         VlpbenchError: for text without an equals sign.
+        UnknownNameError: for a method that does not exist.
     """
     settings: dict[str, Any] = {}
-    options: dict[str, Any] = {}
     for text in texts:
         name, sign, word = text.partition("=")
         if not sign:
@@ -130,11 +134,17 @@ def parse_settings(texts: tuple[str, ...]) -> dict[str, Any]:
             value = json.loads(word)
         except ValueError:
             value = word
-        if name.startswith("options."):
-            options[name.removeprefix("options.")] = value
+        method, dot, rest = name.partition(".")
+        place = settings
+        if dot and method != OPTIONS:
+            REGISTRY.card("method", method)  # raises with near names
+            place = settings.setdefault(METHODS, {}).setdefault(method, {})
+            name = rest
+        if name.startswith(f"{OPTIONS}."):
+            place.setdefault(OPTIONS, {})[name.removeprefix(f"{OPTIONS}.")] = value
         else:
-            settings[name] = value
-    return {**settings, **({"options": options} if options else {})}
+            place[name] = value
+    return settings
 
 
 def _names(kind: str, text: str, known: list[str]) -> tuple[str, ...]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
-from rich.console import Console
+from rich import box
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
-from vlpbench.cards import Card, MethodCard, SourceCard, TaskCard
+from vlpbench.cards import APPROXIMATE, EXTRA_SUPERVISION, Card, MethodCard, SourceCard, TaskCard
 from vlpbench.errors import UnknownNameError
 from vlpbench.protocol import load_protocol, protocol_names
 from vlpbench.registry import REGISTRY
@@ -29,7 +30,7 @@ def list_names(what: str, *, plugins: tuple[Path, ...]) -> None:
     if what != "all" and what not in KINDS:
         raise UnknownNameError("kind of thing to list", what, [*KINDS, "all"])
     console = Console()
-    tables: dict[str, Callable[[], Table]] = {
+    tables: dict[str, Callable[[], RenderableType]] = {
         "methods": _methods,
         "tasks": _tasks,
         "suites": _suites,
@@ -50,7 +51,12 @@ def describe(name: str, *, plugins: tuple[Path, ...]) -> None:
     """
     _take(plugins)
     console = Console(soft_wrap=True)
-    for kind in ("method", "task", "source"):
+    if name in REGISTRY.names("method"):
+        from vlpbench.commands.method_page import print_method
+
+        print_method(console, name)
+        return
+    for kind in ("task", "source"):
         if name in REGISTRY.names(kind):
             _card(console, kind, REGISTRY.card(kind, name))
             return
@@ -71,28 +77,35 @@ def _take(plugins: tuple[Path, ...]) -> None:
 
 
 def _grid(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, collapse_padding=True)
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
 
 
-def _methods() -> Table:
-    table = _grid("Methods", "name", "title", "venue", "trains", "needs", "architectures")
-    for name in REGISTRY.names("method"):
-        card = REGISTRY.card("method", name)
-        if isinstance(card, MethodCard):
-            needs = ", ".join([*card.needs, *([f"{card.supervision} {card.mark}"] if card.supervision else [])])
-            row = (
-                name,
-                card.row_title,
-                card.venue,
-                "yes" if card.trains else "no",
-                needs or "-",
-                ", ".join(card.architectures),
-            )
-            table.add_row(*row)
-    return table
+def _methods() -> Group:
+    table = _grid("Methods", "name", "title", "venue", "trains", "needs", "backbones")
+    table.columns[0].no_wrap = True
+    for card in _families():
+        row = (
+            card.name,
+            card.row_title,
+            card.venue,
+            "yes" if card.trains else "no",
+            ", ".join(card.needs) or "-",
+            ", ".join(card.architectures),
+        )
+        table.add_row(*row)
+    marks = [f"{mark} {kind}" for kind, mark in EXTRA_SUPERVISION.items()]
+    legend = f"{', '.join(marks)} beyond image and report; {APPROXIMATE} stands for the idea only (vlpbench describe)"
+    return Group(table, Text(legend, style="dim"))
+
+
+def _families() -> list[MethodCard]:
+    """Cards of methods by name, variants behind the method they are variants of."""
+    cards = [REGISTRY.card("method", name) for name in REGISTRY.names("method")]
+    methods = [card for card in cards if isinstance(card, MethodCard)]
+    return sorted(methods, key=lambda card: (card.variant_of or card.name, bool(card.variant_of), card.name))
 
 
 def _tasks() -> Table:
@@ -148,32 +161,6 @@ def _card(console: Console, kind: str, card: Card) -> None:
                 console.print(f"    - {item}", markup=False, highlight=False)
         else:
             console.print(f"  {field.name}: {value}", markup=False, highlight=False)
-    if kind == "method":
-        _options(console, card.name)
-
-
-def _options(console: Console, name: str) -> None:
-    """The switches of a method, with defaults; this imports the method."""
-    options = getattr(REGISTRY.target("method", name), "options_type", None)
-    if options is None or not fields(options):
-        return
-    console.print("  switches (set with --set options.NAME=VALUE):", highlight=False)
-    meanings = _attributes(options.__doc__ or "")
-    for field in fields(options):
-        meaning = meanings.get(field.name, "")
-        console.print(f"    - {field.name} = {field.default!r}: {meaning}", markup=False, highlight=False)
-
-
-def _attributes(docstring: str) -> dict[str, str]:
-    """Name to meaning, from the Attributes section of a Google-style docstring."""
-    section = inspect.cleandoc(docstring).partition("Attributes:")[2]
-    found: dict[str, str] = {}
-    name = ""
-    for line in inspect.cleandoc(section).splitlines():
-        if not line.startswith(" "):
-            name, _, line = line.partition(": ")
-        found[name] = f"{found.get(name, '')} {line.strip()}".strip()
-    return found
 
 
 def _protocol(console: Console, name: str) -> None:

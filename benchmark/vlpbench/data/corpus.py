@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Bool, Float32, Int, Int8, UInt8
 
 from vlpbench.canonical import content_hash
+from vlpbench.cards import NEEDS
+from vlpbench.data.knowledge import PairKnowledge
 from vlpbench.data.prepared import Prepared
-from vlpbench.errors import VlpbenchError
+from vlpbench.errors import UnknownNameError, VlpbenchError
 
 MINIMUM_WORDS = 3
 WORD = re.compile(r"\w+")
 SENTENCE_END = re.compile(r"(?<=[.!?;])\s+")
 SECTION = re.compile(r"\b(FINDINGS|IMPRESSION)\s*:", re.IGNORECASE)
+COLUMNS = {
+    "labels": "the columns of its options `labels` and `classes`",
+    "triplets": "the column of its option `triplets`",
+    "entities": "the column of its option `entities`",
+}
+"""What is known only where a corpus says so, and where a table source takes it from."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,69 @@ class Corpus:
         if given[self._usable].all():
             return "given by the corpus"
         return "impression, else sentences in reverse order" if not given.any() else "given by the corpus in part"
+
+    @cached_property
+    def _knowledge(self) -> PairKnowledge:
+        return PairKnowledge(self.prepared.manifest, self.rows("train"))
+
+    @cached_property
+    def offers(self) -> frozenset[str]:
+        """What batches can hold beyond images and reports, keys of `NEEDS`; decided by the training pairs."""
+        known = self._knowledge
+        carried = {"labels": known.label_names, "triplets": known.triplet_entities, "entities": known.entity_names}
+        return frozenset(need for need in NEEDS if carried.get(need, True))
+
+    def lacks(self, need: str) -> str | None:
+        """What to tell the user whose method needs what the corpus does not offer; None where it does.
+
+        Raises:
+            UnknownNameError: for anything but a key of `NEEDS`.
+        """
+        if need not in NEEDS:
+            raise UnknownNameError("need of a method", need, NEEDS)
+        if need in self.offers:
+            return None
+        return (
+            f"needs {need} ({NEEDS[need]}), which no training pair of the corpus carries; "
+            f"a table source takes them from {COLUMNS[need]}: docs/data.md"
+        )
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Labels that some training pair has, sorted; so are the other vocabularies."""
+        return self._knowledge.label_names
+
+    @property
+    def triplet_entities(self) -> tuple[str, ...]:
+        """Entities of the training pairs' triplets."""
+        return self._knowledge.triplet_entities
+
+    @property
+    def positions(self) -> tuple[str, ...]:
+        """Positions of the training pairs' triplets."""
+        return self._knowledge.positions
+
+    @property
+    def entity_names(self) -> tuple[str, ...]:
+        """Entities that the training pairs' reports mention."""
+        return self._knowledge.entity_names
+
+    @property
+    def descriptions(self) -> Mapping[str, str]:
+        """A sentence on each entity that has one, by name."""
+        return self.prepared.descriptions
+
+    def labels(self, rows: Int[np.ndarray, " n"]) -> Float32[np.ndarray, "n labels"]:
+        """0, 1, or NaN where unknown."""
+        return self._knowledge.labels(rows)
+
+    def triplets(self, rows: Int[np.ndarray, " n"]) -> Int8[np.ndarray, "n entities positions"]:
+        """1 present, 0 absent, -1 not mentioned; 1 where a report says both."""
+        return self._knowledge.triplets(rows)
+
+    def entities(self, rows: Int[np.ndarray, " n"]) -> Bool[np.ndarray, "n entities"]:
+        """Whether each report mentions each of `entity_names`; nothing where that is unknown."""
+        return self._knowledge.entities(rows)
 
 
 def plain_text(report: str) -> str:

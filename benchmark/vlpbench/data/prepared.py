@@ -6,11 +6,11 @@ import json
 import math
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ from vlpbench.data.splits import assign_splits
 from vlpbench.errors import BadInputError
 from vlpbench.registry import REGISTRY
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 Progress = Callable[[int, int], None]
 
 
@@ -41,23 +41,28 @@ class Problem:
 class Prepared:
     """One prepared folder, opened for reading; arrays are memory-mapped.
 
-    The manifest has a row per image: image_id, patient, study, split, report, summary, `label:<name>` columns, boxes
-    (JSON, in
-    pixels of the prepared square), boxes_known, mask_row (-1 for none), source_path, content, height, width.
+    The manifest has a row per image: image_id, patient, study, split, report, summary, `label:<name>` columns, triplets
+    (JSON, a list of [entity, position, present]; "" where unknown), entities (JSON, a list of names; likewise), boxes
+    (JSON, in pixels of the prepared square), boxes_known, mask_row (-1 for none), source_path, content, height, width.
     """
 
     folder: Path
 
     @cached_property
     def facts(self) -> dict[str, object]:
-        """Contents of `prepared.json`: fingerprint, counts and problems."""
+        """Contents of `prepared.json`: fingerprint, counts, descriptions and problems."""
         facts: dict[str, object] = json.loads((self.folder / "prepared.json").read_text(encoding="utf-8"))
         return facts
 
     @property
     def fingerprint(self) -> str:
-        """Content hash of images, labels, boxes, masks and preparation."""
+        """Content hash of images, labels, boxes, masks, reports, what is known of them, and preparation."""
         return str(self.facts["fingerprint"])
+
+    @property
+    def descriptions(self) -> dict[str, str]:
+        """A sentence on each entity of triplets and mentions that has one."""
+        return cast("dict[str, str]", self.facts.get("descriptions", {}))
 
     @cached_property
     def manifest(self) -> pd.DataFrame:
@@ -122,13 +127,15 @@ def _write(request: SourceRequest, source: Source, folder: Path, jobs: int, prog
     rows = source.rows()
     if not rows:
         raise BadInputError(f"The dataset {request.data.name!r} has no images.", [])
+    descriptions = source.descriptions()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     except OSError as error:
         raise cannot_write(folder, error) from error
     try:
-        _fill(request, source, rows, temporary, jobs, progress)
+        records, problems = _fill(request, source, rows, temporary, jobs, progress)
+        _finish(request, records, problems, descriptions, temporary)
         temporary.chmod(0o755)
         if not folder.exists():
             temporary.replace(folder)
@@ -140,7 +147,8 @@ def _write(request: SourceRequest, source: Source, folder: Path, jobs: int, prog
 
 def _fill(
     request: SourceRequest, source: Source, rows: Sequence[ImageRow], folder: Path, jobs: int, progress: Progress | None
-) -> None:
+) -> tuple[list[dict[str, object]], list[str]]:
+    """Write the arrays; manifest rows, and what is wrong with the images left out."""
     from joblib import Parallel, delayed
 
     size = request.image_size
@@ -164,7 +172,7 @@ def _fill(
         if progress is not None:
             progress(len(records) + len(problems), len(rows))
     _refuse(request, problems, len(rows))
-    _finish(request, records, [problem.text for problem in problems], folder)
+    return records, [problem.text for problem in problems]
 
 
 def _refuse(request: SourceRequest, problems: list[Problem], count: int) -> None:
@@ -200,13 +208,27 @@ def _square(source: Source, row: ImageRow, size: int) -> Pixels | Problem:
 
 def _record(row: ImageRow, pixels: Pixels, mask_row: int) -> dict[str, object]:
     """A manifest row."""
-    fields = {key: value for key, value in asdict(row).items() if key not in {"labels", "boxes", "has_mask"}}
-    labels = {f"label:{name}": value for name, value in row.labels.items()}
-    boxes = json.dumps([asdict(box) for box in pixels.boxes or ()])
-    return {**fields, **labels, "boxes": boxes, "mask_row": mask_row, "height": pixels.height, "width": pixels.width}
+    rewritten = {"labels", "triplets", "entities", "boxes", "has_mask"}
+    triplets = None if row.triplets is None else [[said.entity, said.position, said.present] for said in row.triplets]
+    return {
+        **{key: value for key, value in asdict(row).items() if key not in rewritten},
+        **{f"label:{name}": value for name, value in row.labels.items()},
+        "triplets": "" if triplets is None else json.dumps(triplets, ensure_ascii=False),
+        "entities": "" if row.entities is None else json.dumps(row.entities, ensure_ascii=False),
+        "boxes": json.dumps([asdict(box) for box in pixels.boxes or ()]),
+        "mask_row": mask_row,
+        "height": pixels.height,
+        "width": pixels.width,
+    }
 
 
-def _finish(request: SourceRequest, records: list[dict[str, object]], problems: list[str], folder: Path) -> None:
+def _finish(
+    request: SourceRequest,
+    records: list[dict[str, object]],
+    problems: list[str],
+    descriptions: Mapping[str, str],
+    folder: Path,
+) -> None:
     """Write manifest and facts; the arrays keep spare rows at the end where images were unreadable."""
     manifest = pd.DataFrame.from_records(records)
     manifest["split"] = assign_splits(manifest, shares=request.data.split, seed=request.data.split_seed)
@@ -215,14 +237,21 @@ def _finish(request: SourceRequest, records: list[dict[str, object]], problems: 
         {key: (None if isinstance(value, float) and math.isnan(value) else value) for key, value in record.items()}
         for record in manifest.drop(columns=["split", "source_path"]).to_dict(orient="records")
     ]
+    content = {
+        "format": FORMAT_VERSION,
+        "size": request.image_size,
+        "rows": listed,
+        "descriptions": dict(descriptions),
+    }
     facts = {
         "name": request.data.name,
         "title": request.data.title,
         "image_size": request.image_size,
-        "fingerprint": content_hash({"format": FORMAT_VERSION, "size": request.image_size, "rows": listed}, 32),
+        "fingerprint": content_hash(content, 32),
         "images": len(manifest),
         "patients": int(manifest["patient"].nunique()),
         "splits": {name: int((manifest["split"] == name).sum()) for name in ("train", "val", "test")},
+        "descriptions": dict(descriptions),
         "unreadable": problems,
     }
     (folder / "prepared.json").write_text(canonical_json(facts) + "\n", encoding="utf-8")

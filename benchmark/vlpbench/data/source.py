@@ -17,6 +17,15 @@ IGNORED = 255
 
 
 @dataclass(frozen=True)
+class Triplet:
+    """One thing that a report says: an entity, such as a finding, is present or absent at a position."""
+
+    entity: str
+    position: str
+    present: bool
+
+
+@dataclass(frozen=True)
 class ImageRow:
     """What is known of one image before its pixels are read.
 
@@ -28,6 +37,9 @@ class ImageRow:
         report: report text, "" where there is none.
         summary: a shorter wording of the report, "" where there is none.
         labels: label name to 0.0, 1.0, or NaN where unknown.
+        triplets: what the report says of entities at positions; empty where it says nothing of any, None where nobody
+            looked.
+        entities: entities of a knowledge source that the report mentions; likewise.
         boxes: in pixels of the source image.
         boxes_known: False where nobody looked for boxes, so that none does not mean absent.
         has_mask: whether a mask comes with the pixels.
@@ -43,6 +55,8 @@ class ImageRow:
     report: str = ""
     summary: str = ""
     labels: Mapping[str, float] = field(default_factory=dict)
+    triplets: tuple[Triplet, ...] | None = None
+    entities: tuple[str, ...] | None = None
     boxes: tuple[Box, ...] = ()
     boxes_known: bool = True
     has_mask: bool = False
@@ -110,6 +124,10 @@ class Source(ABC):
         Raises:
             BadInputError: with all problems of the table at once.
         """
+
+    def descriptions(self) -> Mapping[str, str]:
+        """A sentence on each entity of triplets and mentions, by name; none by default."""
+        return {}
 
     @abstractmethod
     def read(self, row: ImageRow) -> Pixels:

@@ -34,7 +34,7 @@ _SIDES = {
     "cardiomegaly": ("none",),
     "covid": ("bilateral",),
 }
-_LOCATIONS = {
+LOCATIONS = {
     "pleural_effusion": ("base",),
     "pneumothorax": ("apex",),
     "edema": ("perihilar",),
@@ -44,6 +44,7 @@ _LOCATIONS = {
     "atelectasis": ("lower", "lower", "mid"),
     "chest_tube": ("chest",),
 }
+"""Where each kind may lie; a foreign object has its sort in place of a location."""
 _FOCI = {"mild": (2, 3), "moderate": (3, 5), "severe": (5, 8)}
 
 Findings = tuple[Finding, ...]
@@ -88,7 +89,7 @@ def draw_finding(
         kind=kind,
         side=side if side else _pick(rng, _SIDES.get(kind, ("left", "right"))),
         severity=severity,
-        location=location if location else _pick(rng, _LOCATIONS[kind]),
+        location=location if location else _pick(rng, LOCATIONS[kind]),
         extent=extent,
         count=int(rng.integers(low, high + 1)),
         seed=seed,

@@ -1,15 +1,17 @@
 """From findings to a report and a summary, in the words of `vlpbench.phantom.wording`."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from vlpbench.phantom.study import Finding
+from vlpbench.phantom.study import KINDS, Finding
 from vlpbench.phantom.wording import (
     FINDINGS,
     GRADES,
     IMPRESSIONS,
+    NARROW_NEGATIONS,
     NEGATIONS,
     NORMAL_IMPRESSIONS,
     NORMAL_SUMMARIES,
@@ -23,6 +25,10 @@ _HEADINGS = 2
 _ROOM = 38
 _NEGATIONS = (2, 4)
 _REMARK = 0.35
+_SENTENCE = re.compile(r"[^.\s][^.]*\.")
+_DENIED = {
+    sentence: NARROW_NEGATIONS.get(sentence, kinds) for kinds, sentences in NEGATIONS.items() for sentence in sentences
+}
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,15 @@ def write_report(findings: Sequence[Finding], rng: np.random.Generator) -> Text:
     return Text(
         findings=" ".join(sentences[int(index)] for index in order), impression=" ".join(concluded), summary=summary
     )
+
+
+def denied_kinds(report_findings: str) -> tuple[str, ...]:
+    """Kinds whose absence the findings section of a report states, in the order of `KINDS`.
+
+    Impressions are left alone: "Normal chest radiograph." names no kind.
+    """
+    denied = {kind for sentence in _SENTENCE.findall(report_findings) for kind in _DENIED.get(sentence, ())}
+    return tuple(kind for kind in KINDS if kind in denied)
 
 
 def _pick(rng: np.random.Generator, choices: Sequence[str]) -> str:

@@ -191,6 +191,12 @@ NEGATIONS: dict[tuple[str, ...], tuple[str, ...]] = {
     ),
 }
 
+NARROW_NEGATIONS: dict[str, tuple[str, ...]] = {
+    "No focal consolidation is seen.": ("consolidation",),
+    "There is no focal consolidation to suggest pneumonia.": ("consolidation",),
+}
+"""Sentences that deny fewer kinds than `NEGATIONS` keeps them away from: ground glass is no focal consolidation."""
+
 NORMAL_IMPRESSIONS: tuple[str, ...] = (
     "No acute cardiopulmonary process.",
     "Normal chest radiograph.",

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Bool, Float, Int, Int8, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vlpbench.data.corpus import Corpus
-from vlpbench.method import TokenBatch
+from vlpbench.text import TokenBatch
 from vlpbench.tokens import Tokeniser
 
 ORDER, VIEW, VALIDATION = range(3)
@@ -35,48 +35,75 @@ class RawBatch:
         images: grey pixels.
         reports: tokenised reports.
         summaries: tokenised shorter wordings.
+        labels: of the images, as `PairBatch` has them.
+        triplets: likewise.
+        entities: likewise.
+        report_vectors: likewise.
         seed: of the views and of dropout.
     """
 
     images: UInt8[Tensor, "b h w"]
     reports: TokenBatch
     summaries: TokenBatch
+    labels: Float[Tensor, "b labels"]
+    triplets: Int8[Tensor, "b triplet_entities positions"]
+    entities: Bool[Tensor, "b entities"]
+    report_vectors: Float[Tensor, "b d"]
     seed: int
 
 
 class Pairs(Dataset[RawBatch]):
     """Pairs of one split; texts are tokenised once, images read when drawn."""
 
-    def __init__(self, corpus: Corpus, split: str, tokeniser: Tokeniser) -> None:
-        """Tokenise the split."""
+    def __init__(
+        self,
+        corpus: Corpus,
+        split: str,
+        tokeniser: Tokeniser,
+        report_vectors: Float[np.ndarray, "n d"] | None = None,
+    ) -> None:
+        """Tokenise the split.
+
+        Args:
+            corpus: pairs.
+            split: "train" or "val".
+            tokeniser: of the text tower.
+            report_vectors: of a frozen text encoder, a row per pair of the split; None where nobody needs them.
+        """
         self._corpus = corpus
         self._rows = corpus.rows(split)
         self._reports = tokeniser.rows(corpus.reports(self._rows))
         self._summaries = tokeniser.rows(corpus.summaries(self._rows))
+        none = np.zeros((len(self._rows), 0), dtype=np.float32)
+        self._vectors = none if report_vectors is None else report_vectors
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, draw: Draw) -> RawBatch:
-        images = torch.from_numpy(self._corpus.images(self._rows[draw.pairs]))
-        return RawBatch(images, self._reports.batch(draw.pairs), self._summaries.batch(draw.pairs), draw.seed)
+        rows = self._rows[draw.pairs]
+        return RawBatch(
+            images=torch.from_numpy(self._corpus.images(rows)),
+            reports=self._reports.batch(draw.pairs),
+            summaries=self._summaries.batch(draw.pairs),
+            labels=torch.from_numpy(self._corpus.labels(rows)),
+            triplets=torch.from_numpy(self._corpus.triplets(rows)),
+            entities=torch.from_numpy(self._corpus.entities(rows)),
+            report_vectors=torch.from_numpy(self._vectors[draw.pairs]),
+            seed=draw.seed,
+        )
 
 
 class TrainingOrder(Sampler[Draw]):
-    """Shuffled batches of an epoch; pairs that fill no batch wait for another epoch.
+    """Shuffled batches of an epoch; pairs that fill no batch wait for another epoch."""
 
-    The number of batches is a multiple of `accumulate`, so that no gradient is carried over an epoch's end, where a run
-    may be interrupted and resumed.
-    """
-
-    def __init__(self, pairs: int, *, batch_size: int, accumulate: int, seed: int) -> None:
+    def __init__(self, pairs: int, *, batch_size: int, seed: int) -> None:
         """Fix what all epochs have in common; a batch is never larger than the corpus."""
         self._pairs = pairs
         self._size = min(batch_size, pairs)
         self._seed = seed
         self._epoch = 0
-        batches = pairs // self._size
-        self._batches = max(batches // accumulate * accumulate, min(batches, accumulate))
+        self._batches = pairs // self._size
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch, counted from 0."""

@@ -12,7 +12,8 @@ from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor, nn
 
-from vlpbench.method import Method, PairBatch, TokenBatch
+from vlpbench.method import Method, PairBatch, total
+from vlpbench.pretraining.global_batch import average_gradients, backward_in_chunks, compute_terms
 from vlpbench.pretraining.loader import RawBatch
 from vlpbench.pretraining.recipe import Recipe
 from vlpbench.pretraining.views import Views
@@ -36,10 +37,14 @@ class PairPreprocessor(BaseDataPreprocessor):
         plain = self._views.plain(images, data.seed if training else None)
         augmented = self._views.augmented(images, data.seed)
         batch = PairBatch(
-            self._normalised(plain),
-            self._normalised(augmented),
-            _moved(data.reports, self.device),
-            _moved(data.summaries, self.device),
+            images=self._normalised(plain),
+            augmented=self._normalised(augmented),
+            reports=data.reports.to(self.device),
+            summaries=data.summaries.to(self.device),
+            labels=data.labels.to(self.device),
+            triplets=data.triplets.to(self.device),
+            entities=data.entities.to(self.device),
+            report_vectors=data.report_vectors.to(self.device),
         )
         return {"batch": batch, "seed": data.seed}
 
@@ -62,25 +67,35 @@ class PairModel(BaseModel):
         super().__init__(data_preprocessor=PairPreprocessor(method, Views(recipe)))
         self.method = method
         self._precision = precision
+        self._chunk = recipe.chunk
 
     def init_weights(self) -> None:
         """Leave the weights as the method made them."""
 
+    def train_step(self, data: RawBatch, optim_wrapper: Any) -> dict[str, Tensor]:
+        """One optimiser step over the global batch; the terms for the log."""
+        inputs = self.data_preprocessor(data, True)
+        batch, seed = inputs["batch"], inputs["seed"]
+        optim_wrapper.zero_grad()
+        if 0 < self._chunk < len(batch):
+            terms = backward_in_chunks(self.method, batch, chunk=self._chunk, seed=seed, precision=self._precision)
+        else:
+            terms = compute_terms(self.method, batch, seed=seed, precision=self._precision)
+            total(terms).backward()  # type: ignore[no-untyped-call]
+        average_gradients(self.method)
+        optim_wrapper.step()
+        return self.parse_losses(terms)[1]
+
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, batch: PairBatch, seed: int, mode: str = "loss"
+        self, batch: PairBatch, seed: int, mode: str = "predict"
     ) -> Any:
-        """Terms of the loss; with mode "predict", as one entry of plain numbers for `MeanTerms`."""
-        # Dropout becomes a function of the step, so that a resumed run repeats the uninterrupted one.
-        torch.manual_seed(seed)
-        precision = torch.autocast(batch.images.device.type, self._precision, enabled=self._precision != torch.float32)
-        if mode == "loss":
-            with precision:
-                return self.method.loss(batch)
-        with precision, _batch_statistics(self._heads()):
-            terms = self.method.loss(batch)
+        """Terms of a validation batch, as one entry of plain numbers for `MeanTerms`."""
+        del mode
+        with _batch_statistics(self._heads()):
+            terms = compute_terms(self.method, batch, seed=seed, precision=self._precision)
         _, values = self.parse_losses(terms)
         measured = {f"{MEASURED}{name}": value for name, value in self.method.diagnostics.items()}
-        return [{"pairs": len(batch.images), "terms": values, "measured": measured}]
+        return [{"pairs": len(batch), "terms": values, "measured": measured}]
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Sum of the terms, and the terms for the log."""
@@ -135,7 +150,3 @@ def _batch_statistics(norms: list[Any]) -> Iterator[None]:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
             norm.eval()
-
-
-def _moved(tokens: TokenBatch, device: torch.device) -> TokenBatch:
-    return TokenBatch(tokens.ids.to(device), tokens.mask.to(device), tokens.word.to(device))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from vlpbench.method import Options
 
 SCRATCH = "scratch"
+METHODS, OPTIONS = "methods", "options"
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,14 @@ class Recipe:
 
     Attributes:
         epochs: passes over the corpus, at most.
-        batch_size: pairs a step.
-        accumulate: batches whose gradients are added up before the optimiser steps; negatives stay within a batch.
+        batch_size: pairs a step, over all processes; the loss contrasts them all.
+        chunk: pairs that pass through the towers at once, 0 for the whole batch. Memory falls with it and the loss
+            stays that of the whole batch (cached gradients, Gao et al. 2021); only the image tower's batch statistics
+            become those of a chunk.
         learning_rate: of AdamW, at the end of warm-up.
         weight_decay: of AdamW.
+        beta1: of AdamW.
+        clip: largest norm of the gradient, 0 for no limit.
         warmup_epochs: of linear warm-up.
         lowest_learning_rate: start of warm-up and end of the cosine.
         patience: epochs without a lower total validation loss before stopping.
@@ -32,6 +37,9 @@ class Recipe:
         text_model: Hugging Face name or path of the text encoder, or "scratch" for a small BERT trained from scratch
             with a WordPiece vocabulary of the corpus.
         text_layers: layers kept of the text encoder, 0 for all.
+        similarity_model: frozen text encoder of methods that need text similarity: a Hugging Face name or path, "text"
+            for the text encoder as it is before training, "tfidf" for weighted word counts, or "auto" for "tfidf" where
+            the text encoder starts from scratch and "text" otherwise.
         max_tokens: reports are cut to this many tokens (MGCA mgca/datasets/pretrain_dataset.py:70-158; SISTA does not
             say).
         vocabulary: WordPiece vocabulary size of the text encoder from scratch.
@@ -48,15 +56,18 @@ class Recipe:
 
     epochs: int = 50
     batch_size: int = 256
-    accumulate: int = 1
+    chunk: int = 0
     learning_rate: float = 2e-5
     weight_decay: float = 0.05
+    beta1: float = 0.9
+    clip: float = 0.0
     warmup_epochs: int = 10
     lowest_learning_rate: float = 1e-8
     patience: int = 5
     precision: str = "auto"
     text_model: str = "emilyalsentzer/Bio_ClinicalBERT"
     text_layers: int = 0
+    similarity_model: str = "auto"
     max_tokens: int = 112
     vocabulary: int = 2000
     text_width: int = 128
@@ -75,25 +86,37 @@ class Recipe:
         return canonical_json(values)
 
 
-def resolve_recipe(*layers: Mapping[str, Any]) -> Recipe:
+def resolve_recipe(*layers: Mapping[str, Any], method: str = "") -> Recipe:
     """Put layers of settings over the defaults, later ones first in rank; `options` are merged, not replaced.
+
+    Args:
+        layers: settings by name; under "methods", settings of single methods, which outrank the others of their layer.
+        method: whose settings of its own are taken.
 
     Raises:
         UnknownNameError: for a setting that does not exist.
         VlpbenchError: for a value of the wrong kind or out of range.
     """
     recipe = Recipe()
-    known = [field.name for field in fields(Recipe)]
     for layer in layers:
-        for name, value in layer.items():
-            if name not in known:
-                raise UnknownNameError("recipe setting", name, known)
-            if name == "options":
-                value = {**recipe.options, **value}
-            else:
-                value = _fitted("Recipe setting", name, value, getattr(Recipe(), name))
-            recipe = replace(recipe, **{name: value})
+        common = {name: value for name, value in layer.items() if name != METHODS}
+        for part in (common, layer.get(METHODS, {}).get(method, {})):
+            recipe = _over(recipe, part)
     _check(recipe)
+    return recipe
+
+
+def _over(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
+    """The recipe with settings put over it."""
+    known = [field.name for field in fields(Recipe)]
+    for name, value in settings.items():
+        if name not in known:
+            raise UnknownNameError("recipe setting", name, known)
+        if name == OPTIONS:
+            value = {**recipe.options, **value}
+        else:
+            value = _fitted("Recipe setting", name, value, getattr(Recipe(), name))
+        recipe = replace(recipe, **{name: value})
     return recipe
 
 
@@ -123,12 +146,22 @@ def _fitted(what: str, name: str, value: Any, default: Any) -> Any:
 
 
 def _check(recipe: Recipe) -> None:
-    at_least_one = ("epochs", "batch_size", "accumulate", "patience", "max_tokens")
+    at_least_one = ("epochs", "batch_size", "patience", "max_tokens")
     for name in at_least_one:
         if getattr(recipe, name) < 1:
             raise VlpbenchError(f"Recipe setting {name} = {getattr(recipe, name)}: expected 1 or more.")
     if recipe.batch_size < 2:
         raise VlpbenchError("Recipe setting batch_size = 1: a contrast needs 2 pairs or more.")
+    if recipe.chunk < 0 or recipe.chunk == 1:
+        raise VlpbenchError(
+            f"Recipe setting chunk = {recipe.chunk}: expected 0 for whole batches, or 2 pairs or more, which batch "
+            "statistics need."
+        )
+    if not 0 <= recipe.beta1 < 1 or recipe.clip < 0:
+        raise VlpbenchError(
+            f"Recipe settings beta1 = {recipe.beta1:g} and clip = {recipe.clip:g}: expected 0 <= beta1 < 1 and clip "
+            "from 0."
+        )
     if not 0 <= recipe.warmup_epochs <= recipe.epochs:
         raise VlpbenchError(
             f"Recipe setting warmup_epochs = {recipe.warmup_epochs}: expected 0 to epochs = {recipe.epochs}. "

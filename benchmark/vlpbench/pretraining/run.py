@@ -19,9 +19,10 @@ from vlpbench.canonical import atomic_path
 from vlpbench.data.corpus import Corpus
 from vlpbench.encoders import hugging_face_encoder, save_encoder, scratch_encoder
 from vlpbench.errors import VlpbenchError
-from vlpbench.method import Initialisation, Method
+from vlpbench.method import Initialisation, Knowledge, Method, Parts
 from vlpbench.pretraining.precision import resolve_precision
 from vlpbench.pretraining.recipe import SCRATCH, Recipe, resolve_options, resolve_recipe
+from vlpbench.pretraining.similarity import similarity_model
 from vlpbench.registry import REGISTRY
 from vlpbench.specs import PretrainSpec
 from vlpbench.text import TextTower
@@ -105,6 +106,7 @@ def _train(
         "recipe": asdict(recipe),
         "corpus": {"fingerprint": corpus.fingerprint, "summaries": corpus.summary_kind, **corpus.counts},
         "text": {"layers": method.text.layers, "width": method.text.width, "tokens": len(tokeniser.tokenizer)},
+        "similarity": similarity_model(recipe) if "text similarity" in method.needs else None,
         "epochs": len(history.epochs),
         "best_epoch": history.best + 1,
         "validation_loss": history.validation,
@@ -120,10 +122,12 @@ def _train(
 
 def _initialise(kind: type[Initialisation], spec: PretrainSpec, folder: Path) -> BackboneCard:
     """Build, initialise and save."""
+    settings = json.loads(spec.recipe)
+    start = kind(resolve_options(spec.method, kind.options_type, settings.get("options", {})))
     with _seeded(spec.seed):
-        backbone = Backbone(spec.arch, Preprocessing(spec.image_size))
-        kind().initialise(backbone)
-    return backbone.save(folder, _origin(spec))
+        backbone = Backbone(spec.arch, start.preprocessing(spec.arch, spec.image_size))
+        start.initialise(backbone)
+    return backbone.save(folder, {**_origin(spec), "recipe": settings})
 
 
 def _build(kind: type[Method], spec: PretrainSpec, recipe: Recipe, corpus: Corpus) -> tuple[Method, Tokeniser]:
@@ -132,7 +136,7 @@ def _build(kind: type[Method], spec: PretrainSpec, recipe: Recipe, corpus: Corpu
     backbone = Backbone(spec.arch, Preprocessing(spec.image_size))
     backbone.to(memory_format=torch.channels_last)
     tower, tokeniser = _text(recipe, corpus)
-    return kind(backbone, tower, options), tokeniser
+    return kind(Parts(backbone, tower, options, _knowledge(corpus, tokeniser))), tokeniser
 
 
 def _text(recipe: Recipe, corpus: Corpus) -> tuple[TextTower, Tokeniser]:
@@ -141,6 +145,23 @@ def _text(recipe: Recipe, corpus: Corpus) -> tuple[TextTower, Tokeniser]:
     rows = corpus.rows("train")
     texts = [*corpus.reports(rows), *corpus.summaries(rows)]
     return scratch_encoder(texts, vocabulary=recipe.vocabulary, width=recipe.text_width, max_tokens=recipe.max_tokens)
+
+
+def _knowledge(corpus: Corpus, tokeniser: Tokeniser) -> Knowledge:
+    """The corpus' vocabulary; what has no description goes by its name, positions as in MedKLIP train_MedKLIP.py:28."""
+
+    def described(names: tuple[str, ...]) -> list[str]:
+        return [corpus.descriptions.get(name, name.replace("_", " ")) for name in names]
+
+    return Knowledge(
+        labels=corpus.label_names,
+        triplet_entities=corpus.triplet_entities,
+        positions=corpus.positions,
+        entities=corpus.entity_names,
+        triplet_entity_texts=tokeniser.tokenise(described(corpus.triplet_entities)),
+        position_texts=tokeniser.tokenise([f"It is located at {name}." for name in corpus.positions]),
+        entity_texts=tokeniser.tokenise(described(corpus.entity_names)),
+    )
 
 
 def _origin(spec: PretrainSpec) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from vlpbench.pretraining.loader import Pairs, TrainingOrder, ValidationOrder, b
 from vlpbench.pretraining.model import MeanTerms, PairModel
 from vlpbench.pretraining.recipe import Recipe
 from vlpbench.pretraining.runner import QuietRunner, no_traces
+from vlpbench.pretraining.similarity import report_vectors
 from vlpbench.tokens import Tokeniser
 
 
@@ -51,8 +51,8 @@ def train(
     experiment = f"{name}-{time.time_ns()}"
     device = next(method.parameters()).device
     with no_traces(experiment, device):
-        train_pairs, val_pairs = (Pairs(corpus, split, tokeniser) for split in ("train", "val"))
-        order = TrainingOrder(len(train_pairs), batch_size=recipe.batch_size, accumulate=recipe.accumulate, seed=seed)
+        train_pairs, val_pairs = _pairs(method, tokeniser, corpus, recipe)
+        order = TrainingOrder(len(train_pairs), batch_size=recipe.batch_size, seed=seed)
         validation = ValidationOrder(len(val_pairs), batch_size=recipe.batch_size, seed=seed)
         last = folder / LAST
         unwanted: dict[str, Any] = dict.fromkeys(("runtime_info", "timer", "sampler_seed", "logger", "checkpoint"))
@@ -77,20 +77,32 @@ def train(
             resume=last.is_file(),
             load_from=str(last) if last.is_file() else None,
         )
-        with warnings.catch_warnings():
-            # The schedule counts batches: with accumulated gradients its first step rightly precedes the first update.
-            warnings.filterwarnings("ignore", "Detected call of `scheduler.step", UserWarning)
-            runner.train()
+        runner.train()
         method.load_state_dict(torch.load(folder / BEST, map_location=device, weights_only=True))
     return history
+
+
+def _pairs(method: Method, tokeniser: Tokeniser, corpus: Corpus, recipe: Recipe) -> tuple[Pairs, Pairs]:
+    """Pairs of both splits, with report vectors where the method needs them."""
+    if "text similarity" not in method.needs:
+        return Pairs(corpus, "train", tokeniser), Pairs(corpus, "val", tokeniser)
+    train, val = (corpus.reports(corpus.rows(split)) for split in ("train", "val"))
+    vectors = report_vectors(train, val, recipe, method.text, tokeniser)
+    return Pairs(corpus, "train", tokeniser, vectors[0]), Pairs(corpus, "val", tokeniser, vectors[1])
 
 
 def _optimiser(recipe: Recipe) -> dict[str, Any]:
     """AdamW over all parameters, weight decay included (SISTA section IV.A)."""
     return {
         "type": "OptimWrapper",
-        "optimizer": {"type": "AdamW", "lr": recipe.learning_rate, "weight_decay": recipe.weight_decay, "fused": True},
-        "accumulative_counts": recipe.accumulate,
+        "optimizer": {
+            "type": "AdamW",
+            "lr": recipe.learning_rate,
+            "betas": (recipe.beta1, 0.999),
+            "weight_decay": recipe.weight_decay,
+            "fused": True,
+        },
+        **({"clip_grad": {"max_norm": recipe.clip}} if recipe.clip > 0 else {}),
     }
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import pandas as pd
-
 from vlpbench.box import Box
-from vlpbench.errors import UnknownNameError, VlpbenchError
+from vlpbench.sources.csv_file import lines, read_csv
 
 COLUMNS = ("image", "label", "x", "y", "width", "height")
 
@@ -22,20 +20,11 @@ def read_boxes(path: Path, *, known: set[str], problems: list[str]) -> dict[str,
         problems: list that bad rows are added to.
 
     Raises:
-        VlpbenchError: if the file is missing, unreadable or lacks a column.
+        VlpbenchError: if the file is unreadable or lacks a column.
     """
-    if not path.is_file():
-        raise VlpbenchError(f"No boxes file at {path}. Expected a CSV with columns {', '.join(COLUMNS)}.")
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise VlpbenchError(f"{path} is not a readable CSV file in UTF-8: {error}") from error
-    for column in COLUMNS:
-        if column not in frame.columns:
-            raise UnknownNameError(f"column of {path}", column, frame.columns)
     boxes: dict[str, list[Box]] = {}
-    for line, entry in enumerate(frame.to_dict(orient="records")):
-        where = f"{path.name} row {line + 2}"
+    for line, entry in lines(read_csv(path, columns=COLUMNS)):
+        where = f"{path.name} row {line}"
         try:
             x, y, width, height = (float(entry[column]) for column in COLUMNS[2:])
         except ValueError:

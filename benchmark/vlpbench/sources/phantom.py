@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 
 import numpy as np
 
 from vlpbench.canonical import content_hash
-from vlpbench.data.source import ImageRow, Pixels, Source
+from vlpbench.data.source import ImageRow, Pixels, Source, Triplet
 from vlpbench.phantom import GENERATOR_VERSION, Study, render, studies
+from vlpbench.phantom.knowledge import DESCRIPTIONS, mentions, statements
 from vlpbench.registry import register_source
 
 
@@ -25,7 +26,7 @@ from vlpbench.registry import register_source
         "seed": "seed of the population",
         "mask": "finding whose mask is kept, none by default",
     },
-    version=1,
+    version=2,
 )
 class PhantomSource(Source):
     """Studies of one population, drawn at the size that is asked for."""
@@ -37,6 +38,10 @@ class PhantomSource(Source):
     def rows(self) -> Sequence[ImageRow]:
         """One row per study; its boxes come with the pixels."""
         return [self._row(study) for study in self._studies().values()]
+
+    def descriptions(self) -> Mapping[str, str]:
+        """A sentence on each kind of finding, and on the chest tube."""
+        return DESCRIPTIONS
 
     def read(self, row: ImageRow) -> Pixels:
         """Draw one study."""
@@ -61,6 +66,8 @@ class PhantomSource(Source):
             report=study.report,
             summary=study.summary,
             labels=dict(study.labels),
+            triplets=tuple(Triplet(*statement) for statement in statements(study)),
+            entities=mentions(study),
             has_mask="mask" in self.request.data.options,
             source_path=f"phantom:{study.study_id}",
             content=content_hash({"generator": GENERATOR_VERSION, "study": described}, 32),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from vlpbench.errors import BadInputError, UnknownNameError, VlpbenchError
 from vlpbench.registry import register_source
 from vlpbench.sources.box_table import read_boxes
 from vlpbench.sources.confined import PathError, confined
+from vlpbench.sources.csv_file import lines, read_csv
+from vlpbench.sources.knowledge_cells import read_descriptions, read_entities, read_triplets
 
 NUMBERS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "": float("nan")}
 OPTIONS: dict[str, Any] = {
@@ -30,12 +33,19 @@ OPTIONS: dict[str, Any] = {
     "summary": "",
     "labels": [],
     "classes": {},
+    "triplets": "",
+    "entities": "",
+    "descriptions": "",
     "mask": "",
     "mask_foreground": 255,
     "mask_ignored": 127,
     "boxes": "",
     "boxes_known": "",
 }
+CELLS = ("image", "patient", "study", "split", "report", "summary", "triplets", "entities", "mask", "boxes_known")
+"""Options that name one column each."""
+COMPANIONS = ("boxes", "descriptions")
+"""Options that name a CSV file beside the table."""
 
 
 @register_source(
@@ -54,6 +64,11 @@ OPTIONS: dict[str, Any] = {
         "summary": "column with a shorter wording of the report",
         "labels": "columns with 0, 1 or blank for unknown",
         "classes": "column of class names to the names that become labels, such as {finding = ['normal', 'COVID-19']}",
+        "triplets": "column with what the report says, such as 'effusion|left lung|present; nodule|right lung|absent', "
+        "or none; blank for unknown",
+        "entities": "column with the entities that the report mentions, such as 'effusion; nodule', or none; blank for "
+        "unknown",
+        "descriptions": "CSV file with a sentence on each entity: name, description",
         "mask": "column with the mask path; blank for none",
         "mask_foreground": "grey value of the foreground in a mask (255)",
         "mask_ignored": "grey value that is not to be counted (127)",
@@ -95,32 +110,40 @@ class TableSource(Source):
         names = [*frame[self.options["image"]], *(frame[self.options["mask"]] if self.options["mask"] else [])]
         listed = [self._file_stamp(name) for name in names if name]
         tables = [file_sha256(self.table)]
-        if self.options["boxes"]:
-            tables.append(file_sha256(confined(self.folder, self.options["boxes"])))
+        tables += [file_sha256(self._companion(name)) for name in COMPANIONS if self.options[name]]
         return {"tables": tables, "files": content_hash(listed)}
 
     def rows(self) -> Sequence[ImageRow]:
         """All rows, checked.
 
         Raises:
-            BadInputError: listing every blank id, duplicate, unexpected label value, path out of the folder and bad
-                box.
+            BadInputError: listing every blank id, duplicate, unexpected label value, malformed cell, path out of the
+                folder, bad box and bad description.
         """
         frame = self._frame()
         problems: list[str] = []
         boxes = self._boxes(frame, problems)
-        rows = [row for line, entry in _lines(frame) if (row := self._row(line, entry, boxes, problems)) is not None]
+        rows = [row for line, entry in lines(frame) if (row := self._row(line, entry, boxes, problems)) is not None]
         names = frame[self.options["image"]]
         problems.extend(
             f"{self.table.name} row {line + 2}: image {name!r} stands in an earlier row too"
             for line, name in enumerate(names)
             if name and names.duplicated().iloc[line]
         )
-        if problems:
-            raise BadInputError(
-                f"{self.table} has {len(problems)} problem(s):", problems, next_step="Mend the rows named above."
-            )
+        self._described(problems)
+        self._refuse(problems)
         return rows
+
+    def descriptions(self) -> Mapping[str, str]:
+        """Rows of the descriptions CSV.
+
+        Raises:
+            BadInputError: listing every bad row.
+        """
+        problems: list[str] = []
+        found = self._described(problems)
+        self._refuse(problems)
+        return found
 
     def read(self, row: ImageRow) -> Pixels:
         """Decode image and mask; a mask must have the image's size and only the expected values."""
@@ -156,24 +179,35 @@ class TableSource(Source):
         return mask
 
     def _frame(self) -> pd.DataFrame:
-        """The table as text, blanks as empty strings."""
-        try:
-            frame = pd.read_csv(self.table, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-            raise VlpbenchError(f"{self.table} is not a readable CSV file in UTF-8: {error}") from error
-        frame = frame.rename(columns=lambda name: str(name).strip())
-        wanted = [self.options[name] for name in ("image", "patient")]
-        wanted += [self.options[name] for name in ("study", "split", "report", "summary", "mask", "boxes_known")]
-        for column in [*wanted, *self.options["labels"], *self.options["classes"]]:
-            if column and column not in frame.columns:
-                raise UnknownNameError(f"column of {self.table}", column, frame.columns)
-        return pd.DataFrame({name: frame[name].str.strip() for name in frame.columns})
+        """The table as text, with every column that an option names."""
+        wanted = [*(self.options[name] for name in CELLS), *self.options["labels"], *self.options["classes"]]
+        return read_csv(self.table, columns=filter(None, wanted))
+
+    def _companion(self, option: str) -> Path:
+        """A CSV beside the table."""
+        path = confined(self.folder, self.options[option])
+        if not path.is_file():
+            raise VlpbenchError(
+                f"No file at {path}, which the option {option!r} of the dataset {self.request.data.name!r} names; "
+                "see docs/data.md for what it must hold."
+            )
+        return path
+
+    def _refuse(self, problems: list[str]) -> None:
+        if problems:
+            raise BadInputError(
+                f"{self.table} has {len(problems)} problem(s):", problems, next_step="Mend the rows named above."
+            )
+
+    def _described(self, problems: list[str]) -> Mapping[str, str]:
+        if not self.options["descriptions"]:
+            return {}
+        return read_descriptions(self._companion("descriptions"), problems=problems)
 
     def _boxes(self, frame: pd.DataFrame, problems: list[str]) -> Mapping[str, tuple[Box, ...]]:
         if not self.options["boxes"]:
             return {}
-        path = confined(self.folder, self.options["boxes"])
-        return read_boxes(path, known=set(frame[self.options["image"]]), problems=problems)
+        return read_boxes(self._companion("boxes"), known=set(frame[self.options["image"]]), problems=problems)
 
     def _row(
         self, line: int, entry: Mapping[str, str], boxes: Mapping[str, tuple[Box, ...]], problems: list[str]
@@ -193,6 +227,13 @@ class TableSource(Source):
             except PathError as error:
                 problems.append(f"{where}: {error}")
         labels = dict(self._labels(where, entry, problems))
+        triplets = entities = None
+        if names["triplets"]:
+            column = names["triplets"]
+            triplets = read_triplets(entry[column], where=f"{where}: column {column}", problems=problems)
+        if names["entities"]:
+            column = names["entities"]
+            entities = read_entities(entry[column], where=f"{where}: column {column}", problems=problems)
         if len(problems) > before:
             return None
         known = not names["boxes_known"] or entry[names["boxes_known"]] != ""
@@ -204,6 +245,8 @@ class TableSource(Source):
             report=entry[names["report"]] if names["report"] else "",
             summary=entry[names["summary"]] if names["summary"] else "",
             labels=labels,
+            triplets=triplets,
+            entities=entities,
             boxes=boxes.get(image, ()),
             boxes_known=bool(names["boxes"]) and (known or bool(boxes.get(image))),
             has_mask=bool(mask),
@@ -240,12 +283,6 @@ class TableSource(Source):
         except OSError:
             return [name, None]
         return [name, facts.st_size, facts.st_mtime_ns]
-
-
-def _lines(frame: pd.DataFrame) -> Iterator[tuple[int, Mapping[str, str]]]:
-    """Rows with their line number in the file, the header being line 1."""
-    for line, entry in enumerate(frame.to_dict(orient="records")):
-        yield line + 2, {str(key): str(value) for key, value in entry.items()}
 
 
 def _inside(box: Box, height: int, width: int) -> bool:

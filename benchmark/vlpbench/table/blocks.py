@@ -19,6 +19,8 @@ from vlpbench.table.rows import build_rows
 from vlpbench.table.titles import Titles
 
 Key = TypeVar("Key", bound=Hashable)
+Place = tuple[str, str, str]
+"""Task, dataset and headline of a column group."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class ColumnGroup:
     """The columns of one dataset and metric, one per fraction.
 
     Attributes:
+        task: registered task.
         dataset: name.
         title: as printed.
         metric: headline metric.
@@ -34,6 +37,7 @@ class ColumnGroup:
         records: everything in these columns.
     """
 
+    task: str
     dataset: str
     title: str
     metric: str
@@ -92,8 +96,10 @@ class Block:
 
 
 def build_blocks(records: Iterable[Record], layout: Layout, titles: Titles) -> tuple[Block, ...]:
-    """Sort the records of one task into blocks, the newest state of each suite and protocol first."""
-    mine = [record for record in latest_attempts(records) if record.spec.task == layout.task]
+    """Sort the records of one table into blocks, the newest state of each suite and protocol first."""
+    mine = [record for record in latest_attempts(records) if _belongs(record, layout, titles)]
+    if layout.variants_of and all(not titles.method_card(record.spec.method).variant_of for record in mine):
+        return ()
     blocks: list[Block] = []
     for _, alike in sorted(_grouped(mine, _identity).items()):
         states = _states(alike)
@@ -103,13 +109,35 @@ def build_blocks(records: Iterable[Record], layout: Layout, titles: Titles) -> t
     return tuple(blocks)
 
 
+def _belongs(record: Record, layout: Layout, titles: Titles) -> bool:
+    """Whether a record has a place in a table: its column, and a row among methods or among ablations."""
+    spec = record.spec
+    parent = titles.method_card(spec.method).variant_of
+    if not layout.variants_of:
+        wanted = not parent
+    else:
+        wanted = layout.variants_of in {spec.method, parent} or spec.method in layout.floors
+    return wanted and layout.has_column(spec.task, spec.dataset)
+
+
 def _identity(record: Record) -> tuple[str, str, int, int]:
     spec = record.spec
     return spec.suite, spec.protocol, spec.image_size, -1 if spec.limit is None else spec.limit
 
 
 def _states(records: Sequence[Record]) -> list[list[Record]]:
-    """Records by settings and task version, and within these by the state of their data; newest first."""
+    """Records by settings and task version, and within these by the state of their data; newest first.
+
+    Where a table has several tasks, their newest states stand together, and so on back in time.
+    """
+    by_task = [_task_states(alike) for alike in _grouped(records, lambda one: one.spec.task).values()]
+    return [
+        [record for states in by_task if depth < len(states) for record in states[depth]]
+        for depth in range(max(map(len, by_task)))
+    ]
+
+
+def _task_states(records: Sequence[Record]) -> list[list[Record]]:
     states: list[list[Record]] = []
     for judged in _newest_first(records, lambda one: (one.foundations.settings_hash, one.foundations.task_version)):
         by_column = [
@@ -154,44 +182,44 @@ def _groups(
     records: Sequence[Record], layout: Layout, suite: Suite | None, *, is_newest: bool
 ) -> tuple[ColumnGroup, ...]:
     """Columns: the suite's pairs in their order, whether there are records or not, then whatever else there is."""
-    found = _grouped(records, lambda one: (one.spec.dataset, one.headline))
+    found = _grouped(records, lambda one: (one.spec.task, one.spec.dataset, one.headline))
     fractions = {record.spec.fraction for record in records}
-    order: list[tuple[str, str]] = []
+    order: list[Place] = []
     if suite is not None:
-        order = _suite_columns(suite, layout.task, sorted(found), with_empty=is_newest)
+        order = _suite_columns(suite, layout, sorted(found), with_empty=is_newest)
         fractions |= set(suite.fractions) if is_newest else set()
-    order += [column for column in sorted(found) if column not in order]
+    rest = sorted(found, key=lambda place: (layout.position(place[0], place[1]), place))
+    order += [place for place in rest if place not in order]
     return tuple(
         ColumnGroup(
+            task=task,
             dataset=dataset,
-            title=_dataset_title(dataset, suite, found.get((dataset, metric), [])),
+            title=_dataset_title(dataset, suite, found.get((task, dataset, metric), [])),
             metric=metric,
             metric_title=layout.metrics.get(metric, metric),
             fractions=tuple(sorted(fractions)),
-            records=tuple(found.get((dataset, metric), [])),
+            records=tuple(found.get((task, dataset, metric), [])),
         )
-        for dataset, metric in order
+        for task, dataset, metric in order
     )
 
 
-def _suite_columns(
-    suite: Suite, task: str, found: Sequence[tuple[str, str]], *, with_empty: bool
-) -> list[tuple[str, str]]:
-    """(dataset, headline) of the suite's pairs; a pair without records takes the headline of its neighbours."""
-    pairs = [pair for pair in suite.pairs if pair.task == task]
-    headlines = sorted({headline for _, headline in found})
-    order: list[tuple[str, str]] = []
+def _suite_columns(suite: Suite, layout: Layout, found: Sequence[Place], *, with_empty: bool) -> list[Place]:
+    """Places of the suite's pairs; a pair without records takes the headline of its neighbours."""
+    pairs = [pair for pair in suite.pairs if layout.has_column(pair.task, pair.dataset)]
+    order: list[Place] = []
     for pair in pairs:
-        alone = sum(other.dataset == pair.dataset for other in pairs) == 1
+        alone = sum((other.task, other.dataset) == (pair.task, pair.dataset) for other in pairs) == 1
         mine = [
-            (dataset, headline)
-            for dataset, headline in found
-            if dataset == pair.dataset and (alone or headline.startswith(pair.metric))
+            (task, dataset, headline)
+            for task, dataset, headline in found
+            if (task, dataset) == (pair.task, pair.dataset) and (alone or headline.startswith(pair.metric))
         ]
         if not mine and with_empty:
-            usual = next((headline for headline in headlines if headline.startswith(pair.metric)), pair.metric)
-            mine = [(pair.dataset, usual)]
-        order += [column for column in mine if column not in order]
+            near = sorted({headline for task, _, headline in found if task == pair.task})
+            usual = next((headline for headline in near if headline.startswith(pair.metric)), pair.metric)
+            mine = [(pair.task, pair.dataset, usual)]
+        order += [place for place in mine if place not in order]
     return order
 
 
@@ -203,22 +231,27 @@ def _dataset_title(name: str, suite: Suite | None, records: Sequence[Record]) ->
 
 def _differences(records: Sequence[Record], newest: Sequence[Record]) -> tuple[str, ...]:
     """What an older state stands on that the newest does not."""
-    old, new = records[0], newest[0]
     lines: list[str] = []
-    if old.foundations.task_version != new.foundations.task_version:
-        lines.append(f"task version {old.foundations.task_version}, not {new.foundations.task_version}")
-    if old.foundations.settings_hash != new.foundations.settings_hash:
-        lines += _changed_settings(old, new) or [f"settings {old.foundations.settings_hash[:8]}"]
-    states: Mapping[str, Record] = {record.spec.dataset: record for record in newest}
-    for dataset, record in {record.spec.dataset: record for record in records}.items():
-        if (other := states.get(dataset)) is None:
+    states: Mapping[tuple[str, str], Record] = {_pair(record): record for record in newest}
+    for task, old in {record.spec.task: record for record in records}.items():
+        new = next((record for record in newest if record.spec.task == task), old)
+        if old.foundations.task_version != new.foundations.task_version:
+            lines.append(f"task version {old.foundations.task_version}, not {new.foundations.task_version}")
+        if old.foundations.settings_hash != new.foundations.settings_hash:
+            lines += _changed_settings(old, new) or [f"settings {old.foundations.settings_hash[:8]}"]
+    for pair, record in {_pair(record): record for record in records}.items():
+        if (other := states.get(pair)) is None:
             continue
-        here, there = record.foundations, other.foundations
+        here, there, dataset = record.foundations, other.foundations, record.spec.dataset
         if here.data_fingerprint != there.data_fingerprint:
             lines.append(f"{dataset}: data {here.data_fingerprint[:8]}, not {there.data_fingerprint[:8]}")
         if here.split_hash != there.split_hash:
             lines.append(f"{dataset}: split {here.split_hash[:8]}, not {there.split_hash[:8]}")
     return tuple(lines)
+
+
+def _pair(record: Record) -> tuple[str, str]:
+    return record.spec.task, record.spec.dataset
 
 
 def _changed_settings(old: Record, new: Record) -> list[str]:

@@ -43,7 +43,8 @@ class Row:
     Attributes:
         name: of the method or trivial predictor.
         title: as printed.
-        kind: "method", "floor" (a method that trains nothing) or "trivial" (a predictor that looks at nothing).
+        kind: "method", "floor" (a method that trains nothing), "trivial" (a predictor that looks at nothing) or
+            "ceiling" (a method that saw more than the others may).
         arch: architecture; "" for trivial predictors.
         recipe: hash of the pre-training recipe; "" when unknown.
         cells: one per column, None where there is no record.
@@ -55,6 +56,11 @@ class Row:
     arch: str
     recipe: str
     cells: tuple[Cell | None, ...]
+
+    @property
+    def section(self) -> str:
+        """Part of the table the row stands in: "floors", "methods" or "ceilings"."""
+        return {"method": "methods", "ceiling": "ceilings"}.get(self.kind, "floors")
 
 
 def summarise(records: Sequence[Record]) -> Cell | None:

@@ -88,10 +88,10 @@ def _head(block: Block) -> list[str]:
 
 
 def _body(block: Block) -> list[str]:
-    """Rows, with a rule between floors and methods."""
+    """Rows, with a rule between floors, methods and ceilings."""
     lines = []
     for number, row in enumerate(block.rows):
-        if number and row.kind == "method" and block.rows[number - 1].kind != "method":
+        if number and row.section != block.rows[number - 1].section:
             lines.append(r"\midrule")
         cells = marked_cells(
             block,

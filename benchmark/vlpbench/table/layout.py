@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -17,7 +17,7 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class Floor:
-    """A row that any method should beat.
+    """A row to compare methods with: a floor, which any should beat, or a ceiling.
 
     Attributes:
         title: as printed.
@@ -35,12 +35,15 @@ class Layout:
     Attributes:
         number: of the table.
         numeral: the same, as printed.
-        task: registered task.
+        task: registered task, or "ablation" for a table of several.
         title: as printed.
         decimals: of percentages.
         methods: order of method rows; others follow by name.
         metrics: short titles of metrics.
         floors: floor rows in order: registered methods and trivial predictors of the task.
+        ceilings: rows of methods that saw more than any method may, printed last and without a rank.
+        columns: task and dataset of each column group; empty for all datasets of the task.
+        variants_of: method whose ablations the rows are; "" for a table of methods, which leaves ablations out.
     """
 
     number: int
@@ -51,6 +54,22 @@ class Layout:
     methods: tuple[str, ...]
     metrics: Mapping[str, str]
     floors: Mapping[str, Floor]
+    ceilings: Mapping[str, Floor] = field(default_factory=dict)
+    columns: tuple[tuple[str, str], ...] = ()
+    variants_of: str = ""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Registered tasks of the columns."""
+        return tuple(dict.fromkeys(task for task, _ in self.columns)) if self.columns else (self.task,)
+
+    def has_column(self, task: str, dataset: str) -> bool:
+        """Whether a dataset-task pair has a column here."""
+        return (task, dataset) in self.columns if self.columns else task == self.task
+
+    def position(self, task: str, dataset: str) -> int:
+        """Place of a column group where the layout sets one, 0 otherwise."""
+        return self.columns.index((task, dataset)) if self.columns else 0
 
 
 @cache
@@ -100,7 +119,11 @@ def layouts_of_file(out: Path) -> tuple[Layout, ...]:
 def _parse(text: str, where: str) -> Layout:
     try:
         raw = tomllib.loads(text)
-        floors = {name: Floor(**entry) for name, entry in raw.pop("floors").items()}
-        return Layout(**{**raw, "methods": tuple(raw["methods"]), "floors": floors})
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
+        floors, ceilings = (
+            {name: Floor(**entry) for name, entry in raw.pop(kind, {}).items()} for kind in ("floors", "ceilings")
+        )
+        columns = tuple((task, dataset) for task, dataset in raw.pop("columns", []))
+        read = {"methods": tuple(raw["methods"]), "floors": floors, "ceilings": ceilings, "columns": columns}
+        return Layout(**{**raw, **read})
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise VlpbenchError(f"Table layout {where}: {error}.") from error

@@ -76,14 +76,18 @@ def _protocol_note(block: Block) -> str:
     told = block.newest.provenance.get("protocol", {})
     version = f", version {told['version']}" if "version" in told else ""
     title = f": {told['title']}" if "title" in told else ""
-    settings = block.newest.foundations.settings_hash[:SHORT]
+    hashes = dict.fromkeys(
+        record.foundations.settings_hash[:SHORT] for group in block.groups for record in group.records[:1]
+    )
+    settings = ", ".join(hashes)
     return f"Protocol {block.protocol}{version}{title} (resolved settings {settings})."
 
 
 def _metric_notes(block: Block, titles: Titles) -> list[str]:
     lines = []
-    for metric, title in dict.fromkeys((group.metric, group.metric_title) for group in block.groups):
-        meaning = titles.metric_meaning(block.layout.task, metric).rstrip(".")
+    told = dict.fromkeys((group.task, group.metric, group.metric_title) for group in block.groups)
+    for task, metric, title in told:
+        meaning = titles.metric_meaning(task, metric).rstrip(".")
         lines.append(f"{title} (metric {metric}), in %, higher is better{f': {meaning}' if meaning else ''}.")
     return lines
 
@@ -139,14 +143,16 @@ def _floor_notes(block: Block) -> list[str]:
         if name in present and floor.meaning
     ]
     lines = [f"Floors, which a method should beat. {' '.join(told)}"] if told else []
+    above = [f"{one.title}: {one.meaning}." for name, one in block.layout.ceilings.items() if name in present]
+    lines += [f"For comparison only, without a rank. {' '.join(above)}"] if above else []
     if RANDOM in block.layout.floors and RANDOM not in present:
         lines.append("There is no row of random initialisation yet: vlpbench run --method random makes it.")
     return lines
 
 
 def _mark_notes(block: Block, titles: Titles) -> list[str]:
-    used = {titles.method_card(row.name).mark for row in block.rows if row.kind == "method"}
-    return [f"{mark} pre-trained with {MARKS[mark]} beyond image-report pairs." for mark in MARKS if mark in used]
+    used = {mark for row in block.rows for mark in titles.method_card(row.name).mark if row.kind != "trivial"}
+    return [f"{mark} {meaning}." for mark, meaning in MARKS.items() if mark in used]
 
 
 def _missing_note(block: Block) -> str:

@@ -101,16 +101,17 @@ def _where(block: Block, group: ColumnGroup, fraction: float) -> dict[str, objec
     """Fields of a column; those of its data are empty while it holds no record."""
     newest = block.newest
     base = group.records[0].foundations if group.records else None
+    judged = base if base is not None else newest.foundations
     return {
         "table": block.layout.number,
         "suite": block.suite,
         "protocol": block.protocol,
         "protocol_version": newest.provenance.get("protocol", {}).get("version", ""),
-        "settings_hash": newest.foundations.settings_hash,
-        "task_version": newest.foundations.task_version,
+        "settings_hash": judged.settings_hash,
+        "task_version": judged.task_version,
         "image_size": block.image_size,
         "limit": "" if block.limit is None else block.limit,
-        "task": block.layout.task,
+        "task": group.task,
         "dataset": group.dataset,
         "data_fingerprint": base.data_fingerprint if base else "",
         "split_hash": base.split_hash if base else "",

@@ -1,4 +1,4 @@
-"""Rows: floors first, then methods, each with a cell per column."""
+"""Rows: floors first, then methods, then ceilings, each with a cell per column."""
 
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ def build_rows(records: Sequence[Record], layout: Layout, titles: Titles, column
         floors += [_method_row(who, whos, layout, titles, columns) for who in whos if who[0] == name]
         if name in stated:
             floors.append(_trivial_row(name, layout, columns))
-    methods = [_method_row(who, whos, layout, titles, columns) for who in whos if who[0] not in layout.floors]
-    return rank([*floors, *methods])
+    apart = {*layout.floors, *layout.ceilings}
+    methods = [_method_row(who, whos, layout, titles, columns) for who in whos if who[0] not in apart]
+    ceilings = [_method_row(who, whos, layout, titles, columns) for who in whos if who[0] in layout.ceilings]
+    return rank([*floors, *methods, *ceilings])
 
 
 def _who(record: Record) -> Who:
@@ -54,7 +56,7 @@ def _method_row(who: Who, whos: Sequence[Who], layout: Layout, titles: Titles, c
     return Row(
         name=name,
         title=f"{title} ({arch_title(arch)}{f', recipe {recipe[:SHORT]}' if alike > 1 else ''})",
-        kind="floor" if name in layout.floors else "method",
+        kind="floor" if name in layout.floors else "ceiling" if name in layout.ceilings else "method",
         arch=arch,
         recipe=recipe,
         cells=cells,

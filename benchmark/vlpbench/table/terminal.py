@@ -56,6 +56,6 @@ def _group_table(block: Block, group: ColumnGroup, cells: Sequence[Sequence[str]
     for fraction in group.fractions:
         table.add_column(percent(fraction), justify="right", min_width=12)
     for number, (row, texts) in enumerate(zip(block.rows, cells, strict=True)):
-        last_floor = row.kind != "method" and number + 1 < len(block.rows) and block.rows[number + 1].kind == "method"
-        table.add_row(escape(row.title), *texts, style=None if row.kind == "method" else "dim", end_section=last_floor)
+        ends = number + 1 < len(block.rows) and block.rows[number + 1].section != row.section
+        table.add_row(escape(row.title), *texts, style=None if row.kind == "method" else "dim", end_section=ends)
     return table

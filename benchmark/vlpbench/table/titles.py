@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vlpbench.cards import EXTRA_SUPERVISION, MethodCard, TaskCard
+from vlpbench.cards import APPROXIMATE, EXTRA_SUPERVISION, MethodCard, TaskCard
 from vlpbench.errors import VlpbenchError
 from vlpbench.registry import REGISTRY
 from vlpbench.suite import Suite, load_suite
 
 ARCHITECTURES = {"resnet18": "ResNet-18", "resnet50": "ResNet-50", "vit_b16": "ViT-B/16"}
-MARKS = {mark: supervision for supervision, mark in EXTRA_SUPERVISION.items()}
+MARKS = {mark: f"pre-trained with {kind} beyond image-report pairs" for kind, mark in EXTRA_SUPERVISION.items()} | {
+    APPROXIMATE: "neither code nor hyper-parameters are published: an approximation of the published idea, whose open "
+    "choices were made here (vlpbench describe lists them)"
+}
 
 
 @dataclass(frozen=True)

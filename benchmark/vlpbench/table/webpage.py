@@ -48,11 +48,9 @@ def webpage(blocks: Sequence[Block], remarks: Sequence[str], titles: Titles) -> 
 
 
 def _section(block: Block, titles: Titles) -> list[str]:
-    floors = [row for row in block.rows if row.kind != "method"]
-    methods = [row for row in block.rows if row.kind == "method"]
     lines = ["<section>", f"<h2>{escape(heading(block))}</h2>", '<div class="scroll">', "<table>", *_head(block)]
-    for name, rows in (("floors", floors), ("methods", methods)):
-        if rows:
+    for name in ("floors", "methods", "ceilings"):
+        if rows := [row for row in block.rows if row.section == name]:
             lines.append(f'<tbody class="{name}">')
             for row in rows:
                 cells = marked_cells(

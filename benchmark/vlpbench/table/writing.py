@@ -101,7 +101,7 @@ def _nothing(
     records: Sequence[Record], problems: Sequence[str], layouts: Sequence[Layout], results: Path
 ) -> VlpbenchError:
     """Why there is no table, and what to run."""
-    tasks = [layout.task for layout in layouts]
+    tasks = list(dict.fromkeys(task for layout in layouts for task in layout.tasks))
     there = sorted({record.spec.task for record in records})
     message = f"No records of {', '.join(tasks)} under {results / 'records'}"
     if there:

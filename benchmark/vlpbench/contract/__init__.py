@@ -1,0 +1,1 @@
+"""What every registered method keeps to, and the checks that say so."""

@@ -1,0 +1,102 @@
+"""Local alignment: the patches and words of a pair, each gathering those of the other, contrasted within the pair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from vlpbench_methods.contrastive import wide, word_contrast
+
+Head = Callable[[Tensor], Tensor]
+SMALLEST_BATCH = 2
+
+
+def project_patches(head: Head, cells: Float[Tensor, "b p c"]) -> Float[Tensor, "b p d"]:
+    """Patches through a head, whose batch statistics are over all patches of the batch."""
+    return head(cells.flatten(0, 1)).view(*cells.shape[:2], -1)
+
+
+def project_words(
+    head: Head, words: Float[Tensor, "b w c"], mask: Bool[Tensor, "b w"], *, projected: int
+) -> Float[Tensor, "b w d"]:
+    """Real words through a head, so that padding does not shift its batch statistics; zeros elsewhere.
+
+    Args:
+        head: projection to width `projected`.
+        words: sums or means of their tokens.
+        mask: True for real words.
+        projected: width of the result.
+    """
+    # Batch statistics need two words; with fewer in the whole batch there is nothing to contrast either.
+    if mask.sum() < SMALLEST_BATCH:
+        return torch.zeros(*mask.shape, projected, device=words.device)
+    rows = head(words[mask])
+    return rows.new_zeros(*mask.shape, projected).masked_scatter(mask[:, :, None], rows)
+
+
+def gather_attended(
+    queries: Float[Tensor, "b q d"],
+    candidates: Float[Tensor, "b c d"],
+    mask: Bool[Tensor, "b c"],
+    *,
+    temperature: float,
+) -> Float[Tensor, "b q d"]:
+    """What each query gathers: its sample's candidates (unit vectors), weighted by softmax of cosines over temperature.
+
+    Zero where a sample has no candidate at all.
+    """
+    with torch.autocast(queries.device.type, enabled=False):
+        unit = F.normalize(wide(candidates), dim=2)
+        similarity = F.normalize(wide(queries), dim=2) @ unit.transpose(1, 2) / temperature
+        allowed = mask[:, None, :]
+        weights = similarity.masked_fill(~allowed, torch.finfo(similarity.dtype).min).softmax(dim=2)
+        return (weights * allowed) @ unit
+
+
+def contrast_words(
+    words: Float[Tensor, "b w d"],
+    patches: Float[Tensor, "b p d"],
+    mask: Bool[Tensor, "b w"],
+    importance: Float[Tensor, "b w"],
+    *,
+    attention_temperature: float,
+    temperature: float,
+) -> Float[Tensor, ""]:
+    """Word side of MGCA's CTA: words against what they gather of the patches, within each report.
+
+    With w^_l = sum_k softmax_k(w_l.p_k / tau_a) p_k and Y_lm = c(w_l, w^_m) / tau over real words l and m, the mean
+    over reports of 1/L sum_l u_l [CE(Y_l., l) + CE(Y_.l, l)] / 2.
+
+    Args:
+        words: projected; padding is ignored.
+        patches: projected.
+        mask: True for real words.
+        importance: u, with mean 1 over a report's words.
+        attention_temperature: tau_a.
+        temperature: tau.
+    """
+    every = torch.ones(patches.shape[:2], dtype=torch.bool, device=patches.device)
+    gathered = gather_attended(words, patches, every, temperature=attention_temperature)
+    return word_contrast(words, gathered, mask, importance, temperature=temperature)
+
+
+def contrast_patches(
+    words: Float[Tensor, "b w d"],
+    patches: Float[Tensor, "b p d"],
+    mask: Bool[Tensor, "b w"],
+    *,
+    attention_temperature: float,
+    temperature: float,
+) -> Float[Tensor, ""]:
+    """Patch side of MGCA's CTA: patches against what they gather of the real words, within each image.
+
+    The word side with p^_k = sum_l softmax_l(p_k.w_l / tau_a) w_l and every patch of importance 1. A pair whose report
+    has no word adds 0.
+    """
+    gathered = gather_attended(patches, words, mask, temperature=attention_temperature)
+    spoken = mask.any(dim=1, keepdim=True).expand(patches.shape[:2])
+    return word_contrast(patches, gathered, spoken, spoken.to(gathered.dtype), temperature=temperature)

@@ -1,0 +1,117 @@
+"""Ablations have a table of their own; methods with labels and approximations are told apart."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import pytest
+
+from vlpbench.cards import MethodCard
+from vlpbench.record import Record
+from vlpbench.table.blocks import build_blocks
+from vlpbench.table.latex import latex
+from vlpbench.table.layout import select_layouts
+from vlpbench.table.notes import build_notes
+from vlpbench.table.render import comma_separated, markdown
+from vlpbench.table.titles import Titles
+from vlpbench.table.webpage import webpage
+
+COLUMNS = (("classification", "chexpert"), ("segmentation", "siim"), ("detection", "rsna"))
+CARDS = {
+    "random": MethodCard("random", "Random", trains=False),
+    "sista": MethodCard("sista", "SISTA"),
+    "sista_sia": MethodCard("sista_sia", "SISTA: SIA + SIA^a", variant_of="sista"),
+    "mlip": MethodCard("mlip", "MLIP", supervision="external knowledge", approximate=True),
+    "supervised": MethodCard("supervised", "Supervised", supervision="instance labels"),
+}
+TITLES = Titles(CARDS.get, lambda name: None, lambda name: None)
+
+
+def made(golden: ModuleType, method: str, value: float, settings: str = "") -> list[Record]:
+    """A record of a method in each column of the ablation."""
+    return [
+        golden.fabricate(
+            value + 0.1 * number, method=method, task=task, dataset=dataset, base={"settings_hash": f"{task}{settings}"}
+        )
+        for number, (task, dataset) in enumerate(COLUMNS)
+    ]
+
+
+def test_ablations_stand_in_table_iv_and_nowhere_else(golden: ModuleType) -> None:
+    records = made(golden, "random", 0.1) + made(golden, "sista", 0.4) + made(golden, "sista_sia", 0.3)
+    records += made(golden, "mlip", 0.5)
+    (block,) = build_blocks(records, select_layouts("4")[0], TITLES)
+    assert [(group.task, group.dataset) for group in block.groups] == list(COLUMNS)
+    assert [row.name for row in block.rows if row.kind != "trivial"] == ["random", "sista_sia", "sista"]
+    sista = next(row for row in block.rows if row.name == "sista")
+    assert [cell.mean for cell in sista.cells if cell] == pytest.approx([0.4, 0.5, 0.6])
+    assert block.missing == 0
+    for number, (task, _) in enumerate(COLUMNS, start=1):
+        (alone,) = build_blocks(records, select_layouts(task)[0], TITLES)
+        assert {row.name for row in alone.rows if row.kind == "method"} == {"sista", "mlip"}, number
+
+
+def test_without_an_ablation_there_is_no_table_iv(golden: ModuleType) -> None:
+    assert build_blocks(made(golden, "sista", 0.4), select_layouts("4")[0], TITLES) == ()
+
+
+def test_a_missing_task_is_a_gap_in_the_ablation(golden: ModuleType) -> None:
+    records = made(golden, "sista", 0.4) + made(golden, "sista_sia", 0.3)[:2]
+    (block,) = build_blocks(records, select_layouts("4")[0], TITLES)
+    assert block.missing == 1
+
+
+def test_states_of_several_tasks_are_kept_apart(golden: ModuleType) -> None:
+    records = made(golden, "sista", 0.4) + made(golden, "sista_sia", 0.3)
+    newer = golden.fabricate(
+        0.9,
+        method="sista_sia",
+        task="segmentation",
+        dataset="siim",
+        base={"settings_hash": "segmentation2"},
+        started="2026-02-01T00:00:00+00:00",
+    )
+    newest, older = build_blocks([*records, newer], select_layouts("4")[0], TITLES)
+    assert {record.foundations.settings_hash for record in newest.records} == {
+        "classification",
+        "segmentation2",
+        "detection",
+    }
+    assert {record.foundations.settings_hash for record in older.records} == {"segmentation"}
+    assert older.differences
+
+
+def test_every_format_takes_columns_of_several_tasks(golden: ModuleType) -> None:
+    blocks = build_blocks(made(golden, "sista", 0.4) + made(golden, "sista_sia", 0.3), select_layouts("4")[0], TITLES)
+    text = markdown(blocks, [], TITLES)
+    assert "chexpert (AUROC) 100 %" in text
+    assert "rsna (mAP, IoU 0.40 to 0.75) 100 %" in text
+    lines = comma_separated(blocks).splitlines()
+    hashes = {line.split(",")[8]: line.split(",")[4] for line in lines[1:]}
+    assert hashes == {task: task for task, _ in COLUMNS}
+    assert r"\multicolumn" in latex(blocks, [], TITLES)
+    assert "<table>" in webpage(blocks, [], TITLES)
+
+
+def test_a_ceiling_comes_last_and_takes_no_rank(golden: ModuleType) -> None:
+    records = [record for name in ("mlip", "random", "supervised") for record in made(golden, name, 0.2)]
+    records += made(golden, "sista", 0.1)
+    records += [golden.fabricate(0.99, method="supervised", task="classification", dataset="rsna")]
+    (block,) = build_blocks(records, select_layouts("segmentation")[0], TITLES)
+    assert [row.name for row in block.rows][-1] == "supervised"
+    ranks = {row.name: cell.rank for row in block.rows for cell in row.cells if cell}
+    assert (ranks["mlip"], ranks["sista"], ranks["supervised"]) == (1, 2, 0)
+    notes = "\n".join(build_notes(block, TITLES))
+    assert "For comparison only, without a rank. Supervised†: a backbone trained on the image labels" in notes
+    page = webpage([block], [], TITLES)
+    assert page.index('class="floors"') < page.index('class="methods"') < page.index('class="ceilings"')
+    assert latex([block], [], TITLES).count(r"\midrule") == 3
+
+
+def test_the_marks_of_a_row_are_explained(golden: ModuleType) -> None:
+    (block,) = build_blocks(made(golden, "mlip", 0.2), select_layouts("segmentation")[0], TITLES)
+    assert next(row.title for row in block.rows if row.name == "mlip") == "MLIP‡≈ (ResNet-18)"
+    notes = build_notes(block, TITLES)
+    assert any(note.startswith("‡ pre-trained with external knowledge") for note in notes)
+    assert any(note.startswith("≈ neither code nor hyper-parameters are published") for note in notes)
+    assert not any(note.startswith("†") for note in notes)
