@@ -145,7 +145,13 @@ class Method(nn.Module, ABC):
 
 
 class Initialisation(ABC):
-    """A method that trains nothing: it only chooses the weights a backbone starts from."""
+    """A method that trains nothing: it only chooses the weights a backbone starts from.
+
+    Attributes:
+        card: put there by the decorator.
+        options_type: dataclass of the switches.
+        origin: where the weights came from, filled by `initialise` for the lineage; empty for weights that are drawn.
+    """
 
     card: ClassVar[MethodCard]
     options_type: ClassVar[type[Options]] = Options
@@ -153,6 +159,7 @@ class Initialisation(ABC):
     def __init__(self, options: Options) -> None:
         """Take the switches, an instance of `options_type`."""
         self.options = options
+        self.origin: dict[str, str] = {}
 
     def stamp(self) -> str:
         """Content hash of any file the weights come from, "" for none; part of the backbone's key."""

@@ -88,6 +88,9 @@ class ImagenetInitialisation(Initialisation):
         path = _named_file(named) if named else _hub_file(backbone.arch)
         state = _fitted(backbone, _read(path), path)
         backbone.model.load_state_dict(state, strict=True)
+        config = _pretrained_config(backbone.arch)
+        name = named if named else str(config.hf_hub_id)
+        self.origin = {"name": name, "tag": "" if named else str(config.tag), "sha256": file_sha256(path)}
 
 
 def _pretrained_config(arch: str) -> Any:

@@ -37,8 +37,10 @@ class AttentionPooling(nn.Module):
         drawn = torch.randn(positions + 1, width) / width**0.5
         self.positions = nn.Parameter(drawn) if positions else None
 
-    def forward(self, members: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b d"]:
-        """Pool the members for which the mask is True; each set has at least one."""
+    def forward(self, members: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"] | None = None) -> Float[Tensor, "b d"]:
+        """Pool the members for which the mask is True, at least one of each set, or all where there is no mask."""
+        if mask is None:
+            mask = torch.ones(members.shape[:2], dtype=torch.bool, device=members.device)
         real = mask[:, :, None]
         mean = (members * real).sum(dim=1, keepdim=True) / real.sum(dim=1, keepdim=True)
         sequence = torch.cat([mean, members], dim=1)

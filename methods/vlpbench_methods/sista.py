@@ -23,7 +23,6 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from vlpbench.backbone import Backbone
 from vlpbench.errors import UnknownNameError, VlpbenchError
 from vlpbench.method import Encoded, Method, Options, PairBatch, Parts
 from vlpbench.projection import ProjectionHead
@@ -37,6 +36,8 @@ from vlpbench_methods.contrastive import (
     word_contrast,
     word_importance,
 )
+from vlpbench_methods.local_alignment import project_patches, project_words
+from vlpbench_methods.patches import cells, local_map
 
 TERMS = ("SIA", "SIA^a", "SIVA", "SILA", "STA")
 READINGS = {"weights": attenuated_contrast, "targets": soft_target_contrast}
@@ -148,7 +149,7 @@ class Sista(Method):
         """Add global and local projections of both towers (section III.A)."""
         super().__init__(parts)
         self.switches = cast(SistaOptions, parts.options)
-        self.local_map = _local_map(self.backbone, self.switches.local_stride)
+        self.local_map = local_map(self.backbone, self.switches.local_stride)
         self.image_head = self._head(self.backbone.pooled)
         self.text_head = self._head(self.text.width)
         if "STA" in self.switches.terms:
@@ -173,7 +174,7 @@ class Sista(Method):
         if both:
             encoded["other image"] = pooled[len(batch) :]
         if "STA" in terms:
-            encoded["patches"] = maps[self.local_map][: len(batch)].flatten(2).transpose(1, 2)
+            encoded["patches"] = cells(maps[self.local_map][: len(batch)])
             words = WORD_VECTORS[self.switches.word_vectors]
             encoded["words"] = words(text.tokens, batch.reports.word, batch.reports.words)
             encoded["word attention"] = text.word_attention
@@ -239,11 +240,9 @@ class Sista(Method):
 
     def _token_alignment(self, encoded: Encoded, reports: TokenBatch) -> Float[Tensor, ""]:
         """L_STA (section III.D)."""
-        cells, mask = encoded["patches"], reports.word_mask
-        patches = self.patch_head(cells.flatten(0, 1)).unflatten(0, cells.shape[:2])
-        words = patches.new_zeros(*mask.shape, self.switches.projected)
-        if mask.any():
-            words = words.masked_scatter(mask[:, :, None], self.word_head(encoded["words"][mask]))
+        mask = reports.word_mask
+        patches = project_patches(self.patch_head, encoded["patches"])
+        words = project_words(self.word_head, encoded["words"], mask, projected=self.switches.projected)
         uniform = self.switches.word_weights == "uniform"
         importance = mask.float() if uniform else word_importance(encoded["word attention"], mask)
         threshold = self.switches.sta_threshold if self.switches.sta_threshold > 0 else 1 / patches.shape[1]
@@ -335,14 +334,3 @@ def _runs(rows: Float[Tensor, "b d"], size: int) -> list[Float[Tensor, "n d"]]:
 def _blocks(alike: Bool[Tensor, "b b"], size: int) -> list[Bool[Tensor, "n n"]]:
     """Square blocks along the diagonal, for the same runs."""
     return [alike[start : start + size, start : start + size] for start in range(0, len(alike), size)]
-
-
-def _local_map(backbone: Backbone, stride: int) -> int:
-    """Which feature map the patches come from."""
-    if stride:
-        if stride not in backbone.strides:
-            raise VlpbenchError(
-                f"Option local_stride = {stride}: {backbone.arch} has maps of stride {list(backbone.strides)}."
-            )
-        return len(backbone.strides) - 1 - backbone.strides[::-1].index(stride)
-    return len(backbone.strides) - (1 if len(set(backbone.strides)) == 1 else 2)

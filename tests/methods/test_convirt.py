@@ -34,6 +34,7 @@ def test_the_directions_are_weighed():
 
 def test_padding_is_never_the_largest_value():
     method, tokeniser = sample_method(Convirt)
+    method.eval()
     batch = sample_batch(tokeniser)
     alone = replace(batch.part(slice(1, 2)), reports=tokeniser.tokenise([REPORTS[1]]))
     assert alone.reports.mask.all()

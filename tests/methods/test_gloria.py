@@ -118,8 +118,10 @@ def test_a_second_derivative_is_refused():
         gradient.sum().backward()
 
 
-def test_products_are_kept_only_as_far_as_allowed(monkeypatch):
-    calls = []
+@pytest.fixture
+def attended(monkeypatch) -> list[bool]:
+    """Whether each block computed so far used what was kept."""
+    calls: list[bool] = []
     attend = region_words._attend
 
     def counted(block, regions, gram, attention_scale, kept=None):
@@ -127,10 +129,29 @@ def test_products_are_kept_only_as_far_as_allowed(monkeypatch):
         return attend(block, regions, gram, attention_scale, kept)
 
     monkeypatch.setattr(region_words, "_attend", counted)
+    return calls
+
+
+def test_products_are_kept_only_as_far_as_allowed(attended):
     words, regions = (value.requires_grad_() for value in features(2, 3))
     block = 2 * WORDS * REGIONS
     scores(words, ragged(5, 5), regions, at_once=block, kept=2 * block).sum().backward()
-    assert calls == [False] * 3 + [True, True, False]
+    assert attended == [False] * 3 + [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("options", "blocks", "kept"),
+    [
+        (GloriaOptions(), 7, 7),
+        (GloriaOptions(attention_kept=0), 7, 0),
+        (GloriaOptions(attention_at_once=1), 49, 49),
+    ],
+)
+def test_switches_of_memory_reach_the_local_term(attended, options, blocks, kept):
+    method, tokeniser = sample_method(Gloria, options=options)
+    batch = sample_batch(tokeniser)
+    method.loss(method.encode(batch), batch)["local"].backward()
+    assert (len(attended), sum(attended)) == (2 * blocks, kept)
 
 
 @pytest.mark.parametrize("garbage", [0.0, 100.0, -1e30, math.nan, math.inf])
@@ -148,16 +169,17 @@ def test_padding_matters_neither_to_scores_nor_to_gradients(garbage):
     assert (found[1][1][~mask] == 0).all()
 
 
-def test_a_report_without_words_scores_nothing_and_leaves_the_others_alone():
+@pytest.mark.parametrize("at_once", [1, 2**20])
+def test_a_report_without_words_scores_nothing_and_leaves_the_others_alone(at_once):
     words, regions = (value.requires_grad_() for value in features(3, 2))
-    mask = ragged(4, 0, 2)
-    value = scores(words, mask, regions)
+    mask, told = ragged(4, 0, 2), [0, 2]
+    value = scores(words, mask, regions, at_once=at_once)
+    expected = scores(words[told], mask[told], regions)
     assert (value[:, 1] == -torch.inf).all()
-    told = [0, 2]
-    assert torch.allclose(value[:, told], scores(words[told], mask[told], regions), atol=1e-13)
-    gradients = torch.autograd.grad(value[:, told].sum(), (words, regions))
-    assert all(torch.isfinite(gradient).all() for gradient in gradients)
-    assert (gradients[0][1] == 0).all()
+    assert torch.allclose(value[:, told], expected, rtol=0, atol=1e-13)
+    gradients = torch.autograd.grad(value.sum(), (words, regions))
+    for one, other in zip(gradients, torch.autograd.grad(expected.sum(), (words, regions)), strict=True):
+        assert torch.allclose(one, other, rtol=0, atol=1e-12)
 
 
 def test_no_report_at_all_scores_nothing():

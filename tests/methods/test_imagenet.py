@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from timm.layers import resample_abs_pos_embed
 
 from vlpbench.backbone import Backbone, Preprocessing
+from vlpbench.canonical import file_sha256
 from vlpbench.errors import UnavailableError, VlpbenchError
 from vlpbench_methods.imagenet import ImagenetInitialisation, ImagenetOptions
 
@@ -50,6 +51,15 @@ def assert_same_but_classifier(found, given, classifier="fc"):
 def empty_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     return tmp_path / "hub"
+
+
+def test_the_origin_names_the_file_and_its_hash(tmp_path):
+    save_file(weights(), tmp_path / "w.safetensors")
+    chosen = start(tmp_path / "w.safetensors")
+    assert chosen.origin == {}
+    chosen.initialise(Backbone(ARCH, Preprocessing(32)))
+    assert chosen.origin["name"].endswith("w.safetensors")
+    assert chosen.origin["sha256"] == file_sha256(tmp_path / "w.safetensors")
 
 
 @pytest.mark.parametrize("classes", [3, 0, 1000])

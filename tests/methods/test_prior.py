@@ -132,7 +132,7 @@ def features(method, batch):
     """What the alignment terms are made of, by the method's own modules."""
     encoded, mask = method.encode(batch), method._sentence_mask(batch.reports)
     places = encoded["map"].flatten(2).transpose(1, 2)
-    image = method.image_projection(method.image_pooling(places, torch.ones(places.shape[:2], dtype=torch.bool)))
+    image = method.image_projection(method.image_pooling(places))
     sentences = method.memory(method.sentence_projection(encoded["sentences"]))
     return image, method.patch_projection(places), sentences, mask
 
@@ -161,6 +161,37 @@ def test_alignment_contrasts_reports_globally_and_sentences_within_a_report():
     assert {int(count) for count in mask.sum(dim=1)} == {1, 2, 3}
     assert float(terms["global alignment"]) == pytest.approx(10 * float(naive_contrast(image, report, 5.0)), rel=1e-6)
     assert float(terms["local text alignment"]) == pytest.approx(float(sum(local) / len(local)), rel=1e-6)
+
+
+class Recited(torch.nn.Module):
+    """Generates given sentences, in another order."""
+
+    def __init__(self, sentences):
+        super().__init__()
+        self.sentences = sentences[:, [1, 2, 0]]
+
+    def forward(self, patches):
+        return self.sentences
+
+
+def test_generated_sentences_are_compared_with_those_they_match():
+    method, tokeniser = prior(alignment_steps=0, ramp_steps=0, temperature=0.2)
+    method.double().eval()
+    batch = sample_batch(tokeniser)
+    batch = replace(batch, images=batch.images.double())
+    with torch.no_grad():
+        _, _, sentences, mask = features(method, batch)
+        method.generator = Recited(sentences)
+        terms = take(method, batch)
+        asked = method.memory.logits(method.sentence_projection(method.encode(batch)["sentences"]))[mask]
+        answered = method.memory.logits(sentences)[mask]
+        divergences = [
+            (p.softmax(0) * (p.log_softmax(0) - q.log_softmax(0))).sum() for p, q in zip(asked, answered, strict=True)
+        ]
+        reports = [method.report_pooling(rows, mask) for rows in (method.memory(sentences), sentences)]
+    assert float(terms["sentence generation"]) == 0
+    assert float(terms["query consistency"]) == pytest.approx(float(sum(divergences) / len(divergences)), rel=1e-6)
+    assert float(terms["global prediction"]) == pytest.approx(float(naive_contrast(*reports, 5.0)), rel=1e-6)
 
 
 def test_terms_do_not_depend_on_the_order_of_pairs():
@@ -278,14 +309,17 @@ def test_only_real_sentences_are_matched():
         assert float(after[name]) == pytest.approx(float(term), rel=1e-5), name
 
 
-def test_a_plain_transformer_gives_its_last_map():
+def test_a_plain_transformer_gives_its_last_map_and_class_token():
     method, tokeniser = prior(arch="vit_tiny_patch16_224", alignment_steps=0, ramp_steps=0)
     batch = sample_batch(tokeniser)
     terms = take(method, batch)
     assert all(term.isfinite() for term in terms.values())
     with torch.no_grad():
         encoded = method.encode(batch)
-    assert encoded["map"].shape == (7, 192, 2, 2)
+        assert encoded["map"].shape == (7, 192, 2, 2)
+        torch.testing.assert_close(encoded["pooled"], method.backbone.pool(batch.images))
+    (gradient,) = torch.autograd.grad(terms["global alignment"], method.backbone.model.norm.weight)
+    assert gradient.any()
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def _initialise(kind: type[Initialisation], spec: PretrainSpec, folder: Path) ->
     with _seeded(spec.seed):
         backbone = Backbone(spec.arch, start.preprocessing(spec.arch, spec.image_size))
         start.initialise(backbone)
-    return backbone.save(folder, {**_origin(spec), "recipe": settings})
+    return backbone.save(folder, {**_origin(spec), "recipe": settings, "weights": start.origin})
 
 
 def _build(kind: type[Method], spec: PretrainSpec, recipe: Recipe, corpus: Corpus) -> tuple[Method, Tokeniser]:

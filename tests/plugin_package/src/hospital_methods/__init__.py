@@ -1,0 +1,1 @@
+"""Methods of a hospital; each module in here that registers one is found."""
