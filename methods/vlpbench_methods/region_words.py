@@ -38,6 +38,7 @@ from vlpbench_methods.contrastive import wide
 
 AT_ONCE = 2**20
 KEPT = 2**26
+FILLED = 0.75
 SHORTEST = 1e-8
 
 
@@ -66,7 +67,7 @@ def region_word_scores(
     """
     with torch.autocast(words.device.type, enabled=False):
         lengths = mask.sum(dim=1)
-        # Longest reports first, so that a block is padded to reports of about its own length.
+        # Longest reports first, so that those of a block are about as long.
         order = lengths.argsort(descending=True, stable=True)
         front = mask[order].int().argsort(dim=1, descending=True, stable=True)
         packed = wide(words).masked_fill(~mask[:, :, None], 0.0)[order[:, None], front]
@@ -176,11 +177,12 @@ class _Scores(torch.autograd.Function):
 
 
 def _blocks(words: Tensor, lengths: Tensor, regions: int, at_once: int) -> Sequence[_Block]:
-    """Reports, longest first, in blocks of about as many attention weights."""
+    """Reports, longest first, in blocks of at most so many attention weights and little padding."""
     counts, blocks, start = lengths.tolist(), [], 0
     while start < len(counts):
         longest = max(1, counts[start])
-        rows = slice(start, start + max(1, at_once // (longest * regions)))
+        candidates = counts[start : start + max(1, at_once // (longest * regions))]
+        rows = slice(start, start + max(1, sum(count >= FILLED * longest for count in candidates)))
         padding = ~_real(lengths[rows], longest)[:, :, None]
         blocks.append(_Block(rows, longest, words[rows, :longest].flatten(0, 1), padding))
         start = rows.stop

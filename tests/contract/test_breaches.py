@@ -193,7 +193,11 @@ BREAKS = [
     (UnreducedTerm, "terms are finite scalars", "'contrast' has shape (7,)"),
     (NoTerm, "terms are finite scalars", "loss returns no term"),
     (InfiniteTerm, "terms are finite scalars", "'contrast' is nan on 7 pairs"),
-    (UnnamedTerm, "terms are finite scalars", "2 terms (contrast, another) and the card names 1 (contrast)"),
+    (
+        UnnamedTerm,
+        "terms are finite scalars",
+        "loss returns contrast, another, and the card names contrast as losses: 2 and 1.",
+    ),
     (Detached, "terms are finite scalars", "No gradient flows"),
     (AttachedDiagnostic, "terms are finite scalars", "diagnostic 'mean' is not a detached scalar"),
     (UnnamedNeed, "needs are named", "without summaries, labels, triplets, entities, text similarity"),

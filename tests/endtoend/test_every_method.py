@@ -96,5 +96,5 @@ def test_settings_name_their_method_in_front() -> None:
         "options": {"temperature": 0.5},
         "methods": {"sista": {"options": {"reading": "targets"}}, "mgca": {"learning_rate": 1e-4}},
     }
-    with pytest.raises(UnknownNameError, match="method named 'sist'.*Near: sista"):
+    with pytest.raises(UnknownNameError, match=r"method named 'sist'.*Near: sista"):
         parse_settings(("sist.epochs=3",))

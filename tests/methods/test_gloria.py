@@ -140,10 +140,19 @@ def test_products_are_kept_only_as_far_as_allowed(attended):
 
 
 @pytest.mark.parametrize(
+    ("lengths", "blocks"), [((5, 5, 5), 1), ((1, 4, 5), 2), ((5, 3, 1), 3), ((2, 2, 3), 2), ((0, 5, 0), 2)]
+)
+def test_a_block_holds_reports_of_about_one_length(attended, lengths, blocks):
+    words, regions = features(3, 1)
+    scores(words, ragged(*lengths), regions)
+    assert len(attended) == blocks
+
+
+@pytest.mark.parametrize(
     ("options", "blocks", "kept"),
     [
-        (GloriaOptions(), 7, 7),
-        (GloriaOptions(attention_kept=0), 7, 0),
+        (GloriaOptions(), 28, 28),
+        (GloriaOptions(attention_kept=0), 28, 0),
         (GloriaOptions(attention_at_once=1), 49, 49),
     ],
 )

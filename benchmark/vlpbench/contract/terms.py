@@ -39,8 +39,9 @@ def check_terms(kind: type[Method], arch: str) -> None:
     require_finite(terms, "on 7 pairs")
     if len(terms) != len(method.card.losses):
         raise ContractError(
-            f"loss returns {len(terms)} terms ({', '.join(terms)}) and the card names {len(method.card.losses)} "
-            f"({', '.join(method.card.losses)}). Name them in the order in which loss returns them."
+            f"loss returns {', '.join(terms)}, and the card names "
+            f"{', '.join(method.card.losses) or 'nothing'} as losses: {len(terms)} and {len(method.card.losses)}. "
+            "Name them in the order in which loss returns them."
         )
     if not total(terms).requires_grad:
         raise ContractError("No gradient flows from the terms: something detaches them from the towers.")
