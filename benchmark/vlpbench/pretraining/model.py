@@ -72,7 +72,9 @@ class PairModel(BaseModel):
     def init_weights(self) -> None:
         """Leave the weights as the method made them."""
 
-    def train_step(self, data: RawBatch, optim_wrapper: Any) -> dict[str, Tensor]:
+    def train_step(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, data: RawBatch, optim_wrapper: Any
+    ) -> dict[str, Tensor]:
         """One optimiser step over the global batch; the terms for the log."""
         inputs = self.data_preprocessor(data, True)
         batch, seed = inputs["batch"], inputs["seed"]
