@@ -13,8 +13,8 @@ The cosine needs no more than
     w_l.c_l = sum_r alpha_lr s_lr,   |c_l|^2 = alpha_l G alpha_l',   G = R R'
 
 with one Gram matrix G per image. Attention is computed block by block and again in the backward pass, from products
-kept as far as a fixed allowance goes, so that memory does not grow with the square of the batch. For the gradient, with
-a_l and b_l for those of w_l.c_l and |c_l|^2:
+kept as far as a fixed allowance goes, so that only a few numbers for each word and image grow with the square of the
+batch. For the gradient, with a_l and b_l for those of w_l.c_l and |c_l|^2:
 
     d alpha_lr = a_l s_lr + 2 b_l (alpha_l G)_r
     d (lambda_1 beta_lr) = alpha_lr d alpha_lr    since the cosine does not see the length of c_l:
@@ -182,7 +182,7 @@ def _blocks(words: Tensor, lengths: Tensor, regions: int, at_once: int) -> Seque
     while start < len(counts):
         longest = max(1, counts[start])
         candidates = counts[start : start + max(1, at_once // (longest * regions))]
-        rows = slice(start, start + max(1, sum(count >= FILLED * longest for count in candidates)))
+        rows = slice(start, start + max(1, sum(count >= FILLED * counts[start] for count in candidates)))
         padding = ~_real(lengths[rows], longest)[:, :, None]
         blocks.append(_Block(rows, longest, words[rows, :longest].flatten(0, 1), padding))
         start = rows.stop
