@@ -13,6 +13,7 @@ from vlpbench_methods.contrastive import wide, word_contrast
 
 Head = Callable[[Tensor], Tensor]
 SMALLEST_BATCH = 2
+LOGITS_AT_ONCE = 2**19
 
 
 def project_patches(head: Head, cells: Float[Tensor, "b p c"]) -> Float[Tensor, "b p d"]:
@@ -98,5 +99,20 @@ def contrast_patches(
     has no word adds 0.
     """
     gathered = gather_attended(patches, words, mask, temperature=attention_temperature)
-    spoken = mask.any(dim=1, keepdim=True).expand(patches.shape[:2])
-    return word_contrast(patches, gathered, spoken, spoken.to(gathered.dtype), temperature=temperature)
+    at_once = max(1, LOGITS_AT_ONCE // patches.shape[1] ** 2)
+    with torch.autocast(patches.device.type, enabled=False):
+        # Without padding there is nothing to mask, and a few images at a time stay in the processor's cache.
+        losses = [
+            _matching_losses(patches[start : start + at_once], gathered[start : start + at_once], temperature)
+            for start in range(0, len(patches), at_once)
+        ]
+        return torch.where(mask.any(dim=1), torch.cat(losses), 0.0).mean()
+
+
+def _matching_losses(
+    rows: Float[Tensor, "n p d"], gathered: Float[Tensor, "n p d"], temperature: float
+) -> Float[Tensor, " n"]:
+    """InfoNCE between rows and what they gather within each sample, mean over rows and both ways."""
+    logits = F.normalize(wide(rows), dim=2) @ F.normalize(gathered, dim=2).transpose(1, 2) / temperature
+    own = logits.diagonal(dim1=1, dim2=2)
+    return (logits.logsumexp(dim=2) + logits.logsumexp(dim=1) - 2 * own).mean(dim=1) / 2
