@@ -263,9 +263,9 @@ def test_validation_uses_the_statistics_of_its_batches_and_keeps_none(corpus, tm
 def test_every_epoch_has_its_own_order_and_views(corpus, tmp_path, monkeypatch):
     seen, honest = {True: [], False: []}, Convirt.loss
 
-    def loss(self, batch):
+    def loss(self, encoded, batch):
         seen[self.training].append((float(batch.images.sum()), float(batch.augmented.sum())))
-        return honest(self, batch)
+        return honest(self, encoded, batch)
 
     monkeypatch.setattr(Convirt, "loss", loss)
     run(tmp_path, corpus)
