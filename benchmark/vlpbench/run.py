@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 
 from vlpbench.backbone import Backbone, BackboneCard
+from vlpbench.canonical import cannot_write
 from vlpbench.data.dataset import Dataset
 from vlpbench.data.fractions import sample_fraction
 from vlpbench.errors import UnavailableError, VlpbenchError
@@ -73,6 +75,14 @@ def execute(plan: Plan, watcher: Watcher, *, force: bool = False) -> Outcome:
     Raises:
         VlpbenchError: for bad input data, an unknown name, or a results folder that cannot be written.
     """
+    try:
+        return _execute(plan, watcher, force=force)
+    except OSError as error:
+        # A full disk fails every cell that follows as well.
+        raise cannot_write(Path(error.filename or plan.request.work), error) from error
+
+
+def _execute(plan: Plan, watcher: Watcher, *, force: bool) -> Outcome:
     device = torch.device(plan.request.device)
     _note_data(plan, watcher)
     outcome = Outcome()

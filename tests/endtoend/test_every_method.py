@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -40,6 +41,21 @@ def test_weights_that_cannot_be_had_fail_a_call_that_names_them(
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "empty"))
     assert vlpbench(monkeypatch, *arguments(tmp_path, "imagenet", *ONE_CELL)) == 1
     assert "Failed:\n  - imagenet: " in capsys.readouterr().out
+
+
+def test_a_full_disk_ends_the_run_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_suite(tmp_path)
+
+    def full(*arguments: object, **named: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "work" / "cells"))
+
+    monkeypatch.setattr("vlpbench_tasks.classification.Classification.run", full)
+    assert vlpbench(monkeypatch, *arguments(tmp_path, "random", *ONE_CELL)) == 1
+    assert f"Cannot write {tmp_path / 'work' / 'cells'}: No space left on device" in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
 @pytest.fixture
