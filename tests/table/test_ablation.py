@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from vlpbench.cards import MethodCard
+from vlpbench.errors import VlpbenchError
 from vlpbench.record import Record
 from vlpbench.table.blocks import build_blocks
 from vlpbench.table.latex import latex
@@ -15,6 +17,7 @@ from vlpbench.table.notes import build_notes
 from vlpbench.table.render import comma_separated, markdown
 from vlpbench.table.titles import Titles
 from vlpbench.table.webpage import webpage
+from vlpbench.table.writing import write_table
 
 COLUMNS = (("classification", "chexpert"), ("segmentation", "siim"), ("detection", "rsna"))
 CARDS = {
@@ -53,6 +56,13 @@ def test_ablations_stand_in_table_iv_and_nowhere_else(golden: ModuleType) -> Non
 
 def test_without_an_ablation_there_is_no_table_iv(golden: ModuleType) -> None:
     assert build_blocks(made(golden, "sista", 0.4), select_layouts("4")[0], TITLES) == ()
+
+
+def test_the_way_to_an_ablation_is_named(golden: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(VlpbenchError, match=r"No records of ablations of sista .*--method sista_sia,sista_sia_sta,"):
+        write_table(
+            made(golden, "sista", 0.4), which="4", out=tmp_path / "t.md", results=tmp_path / "results", titles=TITLES
+        )
 
 
 def test_a_missing_task_is_a_gap_in_the_ablation(golden: ModuleType) -> None:

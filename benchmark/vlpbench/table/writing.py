@@ -102,6 +102,12 @@ def _nothing(
 ) -> VlpbenchError:
     """Why there is no table, and what to run."""
     tasks = list(dict.fromkeys(task for layout in layouts for task in layout.tasks))
+    if records and not problems and all(layout.variants_of for layout in layouts):
+        (layout, *_) = layouts
+        return VlpbenchError(
+            f"No records of ablations of {layout.variants_of} under {results / 'records'}. "
+            f"Run: vlpbench run --method {','.join(layout.methods)} --tasks all --results {results}"
+        )
     there = sorted({record.spec.task for record in records})
     message = f"No records of {', '.join(tasks)} under {results / 'records'}"
     if there:
