@@ -129,7 +129,7 @@ def _pretrain(plan: Plan, method: str, device: torch.device, watcher: Watcher) -
 def describe_batch(method: str, recipe: Recipe, pairs: int) -> str:
     """How many pairs a step contrasts, and how many pass through the towers at once."""
     size = min(recipe.batch_size, pairs)
-    text = f"{method}: the loss contrasts all {size} pairs of a step"
+    text = f"{method}: the loss sees all {size} pairs of a step"
     if not 0 < recipe.chunk < size:
         return text
     return f"{text}; the towers take {recipe.chunk} at a time, and their batch statistics are of as many"

@@ -15,7 +15,9 @@ from tests.endtoend.test_chain import arguments, records, vlpbench
 from tests.endtoend.tiny import SUITE, write_suite
 from vlpbench.commands.arguments import parse_settings
 from vlpbench.errors import UnknownNameError
+from vlpbench.pretraining.recipe import resolve_recipe
 from vlpbench.registry import REGISTRY
+from vlpbench.run import describe_batch
 
 ONE_CELL = ("--tasks", "classification", "--fractions", "1")
 
@@ -114,3 +116,18 @@ def test_settings_name_their_method_in_front() -> None:
     }
     with pytest.raises(UnknownNameError, match=r"method named 'sist'.*Near: sista"):
         parse_settings(("sist.epochs=3",))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, "clip: the loss sees all 32 pairs of a step"),
+        ({"chunk": 32}, "clip: the loss sees all 32 pairs of a step"),
+        ({"chunk": 8}, "clip: the loss sees all 32 pairs of a step; the towers take 8 at a time, and"),
+        ({"batch_size": 64}, "clip: the loss sees all 40 pairs of a step"),
+    ],
+)
+def test_the_effective_batch_is_said(settings: dict[str, int], said: str) -> None:
+    recipe = resolve_recipe({"batch_size": 32, **settings})
+    assert describe_batch("clip", recipe, 40).startswith(said)
+    assert ("at a time" in describe_batch("clip", recipe, 40)) == ("at a time" in said)

@@ -87,15 +87,18 @@ def plan_table(plan: Plan) -> Table:
     table.add_column("evaluation", no_wrap=True)
     table.add_column("done", justify="right")
     table.add_column("to do", justify="right")
-    table.add_column("refused because")
-    for method in request.methods:
+    planned = {method: plan.cells(method) for method in request.methods}
+    some_refused = any(cell.state == "refused" for cells in planned.values() for cell in cells)
+    if some_refused:
+        table.add_column("refused because", overflow="fold")
+    for method, cells in planned.items():
         missing = "to pre-train" if plan.method_card(method).trains else "to initialise"
         state = "there" if plan.backbone_card(method) else missing
-        cells = plan.cells(method)
         for pair in request.pairs:
             mine = [cell for cell in cells if cell.pair == pair]
             count = {name: str(sum(cell.state == name for cell in mine)) for name in ("done", "to do")}
             refused = next((cell.reason for cell in mine if cell.state == "refused"), "")
             name = f"{pair.dataset} {pair.task}"
-            table.add_row(f"{method}: {state}", name, count["done"], count["to do"], refused)
+            row = [f"{method}: {state}", name, count["done"], count["to do"]]
+            table.add_row(*row, *([refused] if some_refused else []))
     return table
