@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -25,6 +26,7 @@ from vlpbench.specs import run_key
 from vlpbench.store import make_record
 from vlpbench.task import Cell, TaskResult
 
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 Step = Callable[[int, int, str], None]
 
 
@@ -78,7 +80,9 @@ def execute(plan: Plan, watcher: Watcher, *, force: bool = False) -> Outcome:
     try:
         return _execute(plan, watcher, force=force)
     except OSError as error:
-        # A full disk fails every cell that follows as well.
+        # A disk that is full, or closed to us, fails every cell that follows as well.
+        if error.errno not in UNWRITABLE:
+            raise
         raise cannot_write(Path(error.filename or plan.request.work), error) from error
 
 

@@ -30,8 +30,7 @@ def compute_terms(method: Method, batch: PairBatch, *, seed: int, precision: tor
     """
     share = _share(len(batch))
     with _autocast(batch, precision):
-        torch.manual_seed(seed + 1 + share.start)
-        encoded = method.encode(batch.part(share))
+        encoded = _encode(method, batch, share, seed)
         torch.manual_seed(seed)
         return method.loss(gather_features(encoded, batch), batch)
 

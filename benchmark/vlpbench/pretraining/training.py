@@ -18,6 +18,8 @@ from vlpbench.pretraining.runner import QuietRunner, no_traces
 from vlpbench.pretraining.similarity import report_vectors
 from vlpbench.tokens import Tokeniser
 
+UNWANTED_HOOKS = ("runtime_info", "timer", "sampler_seed", "logger", "checkpoint")
+
 
 def train(
     method: Method,
@@ -55,7 +57,6 @@ def train(
         order = TrainingOrder(len(train_pairs), batch_size=recipe.batch_size, seed=seed)
         validation = ValidationOrder(len(val_pairs), batch_size=recipe.batch_size, seed=seed)
         last = folder / LAST
-        unwanted: dict[str, Any] = dict.fromkeys(("runtime_info", "timer", "sampler_seed", "logger", "checkpoint"))
         runner = QuietRunner(
             PairModel(method, recipe, precision=precision).to(device),
             work_dir=str(folder),
@@ -66,7 +67,7 @@ def train(
             val_evaluator={"type": MeanTerms},
             optim_wrapper=_optimiser(recipe),
             param_scheduler=_schedule(recipe, len(order)),
-            default_hooks=unwanted,
+            default_hooks=dict.fromkeys(UNWANTED_HOOKS),
             custom_hooks=[
                 Guard(folder),
                 Journal(history, lambda: method.diagnostics, report),
