@@ -5,44 +5,18 @@ import math
 import pytest
 import torch
 
+from tests.methods.naive_region_words import ATTENTION, POOLING, naive_score, rows
+from tests.methods.naive_region_words import ragged as ragged_mask
 from vlpbench_methods import region_words
 from vlpbench_methods.gloria import match_both_ways
 from vlpbench_methods.region_words import region_word_scores
 
-ATTENTION, POOLING, LOGIT = 4.0, 5.0, 10.0
+LOGIT = 10.0
 WIDTH, WORDS, REGIONS = 4, 5, 3
 
 
-def rows(*shape: int, seed: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
 def ragged(*lengths: int, words: int = WORDS) -> torch.Tensor:
-    return torch.arange(words)[None, :] < torch.tensor(lengths)[:, None]
-
-
-def dot(one: list[float], other: list[float]) -> float:
-    return sum(a * b for a, b in zip(one, other, strict=True))
-
-
-def softmax(values: list[float]) -> list[float]:
-    powers = [math.exp(value) for value in values]
-    return [power / sum(powers) for power in powers]
-
-
-def cosine(one: list[float], other: list[float]) -> float:
-    return dot(one, other) / math.sqrt(dot(one, one) * dot(other, other))
-
-
-def naive_score(words: list[list[float]], regions: list[list[float]]) -> float:
-    """One image and one report, every context built."""
-    over_words = [softmax([dot(region, word) for word in words]) for region in regions]
-    total = 0.0
-    for place, word in enumerate(words):
-        attention = softmax([ATTENTION * weights[place] for weights in over_words])
-        context = [dot(attention, list(column)) for column in zip(*regions, strict=True)]
-        total += math.exp(POOLING * cosine(word, context))
-    return math.log(total)
+    return ragged_mask(*lengths, words=words)
 
 
 def real(words: torch.Tensor, mask: torch.Tensor) -> list[list[list[float]]]:
