@@ -18,7 +18,7 @@ from vlpbench.pretraining.runner import QuietRunner, no_traces
 from vlpbench.pretraining.similarity import report_vectors
 from vlpbench.tokens import Tokeniser
 
-UNWANTED_HOOKS = ("runtime_info", "timer", "sampler_seed", "logger", "checkpoint")
+UNWANTED_HOOKS: dict[str, Any] = dict.fromkeys(("runtime_info", "timer", "sampler_seed", "logger", "checkpoint"))
 
 
 def train(
@@ -67,7 +67,7 @@ def train(
             val_evaluator={"type": MeanTerms},
             optim_wrapper=_optimiser(recipe),
             param_scheduler=_schedule(recipe, len(order)),
-            default_hooks=dict.fromkeys(UNWANTED_HOOKS),
+            default_hooks=dict(UNWANTED_HOOKS),
             custom_hooks=[
                 Guard(folder),
                 Journal(history, lambda: method.diagnostics, report),
