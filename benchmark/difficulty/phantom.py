@@ -29,7 +29,7 @@ from vlpbench.data.prepared import prepare
 from vlpbench.data.source import SourceRequest
 from vlpbench.features import FrozenFeatures
 from vlpbench.plan import open_task
-from vlpbench.pretraining.precision import resolve_precision
+from vlpbench.precision import resolve_precision
 from vlpbench.protocol import load_protocol
 from vlpbench.suite import DataSpec, Suite, TaskSpec, load_suite
 from vlpbench.task import Cell

@@ -53,6 +53,8 @@ class SegmentationSettings:
         weight_decay: of AdamW.
         batch_size: images a step.
         max_steps: optimiser steps, at most.
+        precision: of the head in training and testing: "float32", "bfloat16", or "auto" for mixed precision where the
+            device has it; losses and metrics are computed in float32 or better.
         validate_every: steps between two looks at the validation split.
         patience: looks without a lower validation loss before stopping.
         metric_batch: batch size of the batch-mean Dice variant.
@@ -67,6 +69,7 @@ class SegmentationSettings:
     weight_decay: float
     batch_size: int
     max_steps: int
+    precision: str
     validate_every: int
     patience: int
     metric_batch: int
@@ -87,6 +90,8 @@ class DetectionSettings:
         weight_decay: of AdamW.
         batch_size: images a step.
         max_steps: optimiser steps, at most.
+        precision: of the head in training and testing: "float32", "bfloat16", or "auto" for mixed precision where the
+            device has it; losses and metrics are computed in float32 or better.
         validate_every: steps between two looks at the validation split.
         patience: looks without a higher validation mAP before stopping.
     """
@@ -101,6 +106,7 @@ class DetectionSettings:
     weight_decay: float
     batch_size: int
     max_steps: int
+    precision: str
     validate_every: int
     patience: int
 

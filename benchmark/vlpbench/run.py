@@ -20,6 +20,7 @@ from vlpbench.data.fractions import sample_fraction
 from vlpbench.errors import UnavailableError, VlpbenchError
 from vlpbench.features import FrozenFeatures
 from vlpbench.plan import Plan, PlannedCell, open_task
+from vlpbench.precision import precision_name, resolve_precision
 from vlpbench.pretraining.recipe import Recipe
 from vlpbench.provenance import collect_provenance, peak_memory_bytes
 from vlpbench.specs import run_key
@@ -222,6 +223,7 @@ class _Bench:
             data=dataset,
             backbone=self.card,
             suite=plan.request.suite,
+            precision=precision_name(resolve_precision(getattr(cell.settings, "precision", "float32"), self.device)),
         )
         record = make_record(spec, foundations, result, self._counts(cell, result), provenance)
         plan.store.add(record, result.predictions)

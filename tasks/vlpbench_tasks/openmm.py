@@ -53,6 +53,26 @@ class FrozenMaps(nn.Module):
         return self
 
 
+def compute_in(module: nn.Module, precision: torch.dtype) -> None:
+    """Let a neck or head compute in mixed precision, and hand out float32 whatever it computes in.
+
+    Its losses, called outside of its `forward`, stay in float32.
+    """
+    if precision == torch.float32:
+        return
+    plain = module.forward
+
+    def forward(inputs: Maps) -> Any:
+        with torch.autocast(inputs[0].device.type, precision):
+            return _widened(plain(inputs))
+
+    module.forward = forward
+
+
+def _widened(outputs: Any) -> Any:
+    return outputs.float() if isinstance(outputs, Tensor) else tuple(_widened(output) for output in outputs)
+
+
 @dataclass(frozen=True)
 class Selected:
     """The look at the validation split that was kept; the model holds its weights.

@@ -10,10 +10,11 @@ import torch
 from jaxtyping import Int
 
 from vlpbench.box import Box
+from vlpbench.precision import resolve_precision
 from vlpbench.protocol import DetectionSettings
 from vlpbench.task import Cell
 from vlpbench_tasks.box_metrics import Scored, score, tabulate
-from vlpbench_tasks.openmm import FrozenMaps, Maps, Selected, fit, walk_maps
+from vlpbench_tasks.openmm import FrozenMaps, Maps, Selected, compute_in, fit, walk_maps
 from vlpbench_tasks.openmm_ext import prepare_openmm
 
 prepare_openmm()  # before the first import of mmdet, which needs mmcv's extension
@@ -71,6 +72,8 @@ def build_detector(cell: Cell, settings: DetectionSettings) -> Any:
         model = YOLOV3(backbone, neck, _head(cell, settings), train_cfg={"assigner": ASSIGNER}, test_cfg=test)
         # not the model's own init_weights: it would walk into the frozen backbone
         model.bbox_head.init_weights()
+    for part in (model.neck, model.bbox_head):
+        compute_in(part, resolve_precision(settings.precision, cell.device))
     return model.to(cell.device)
 
 

@@ -12,9 +12,10 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from vlpbench.data.source import IGNORED
+from vlpbench.precision import resolve_precision
 from vlpbench.protocol import SegmentationSettings
 from vlpbench.task import Cell
-from vlpbench_tasks.openmm import FrozenMaps, Maps, Selected, fit, walk_maps
+from vlpbench_tasks.openmm import FrozenMaps, Maps, Selected, compute_in, fit, walk_maps
 from vlpbench_tasks.openmm_ext import prepare_openmm
 
 prepare_openmm()  # before the first import of mmseg, which pulls in mmdet
@@ -191,6 +192,7 @@ def build_segmentor(cell: Cell, settings: SegmentationSettings) -> Any:
         # not the model's own init_weights: it would walk into the frozen backbone
         model.decode_head.init_weights()
     model.decode_head.to(memory_format=torch.channels_last)
+    compute_in(model.decode_head, resolve_precision(settings.precision, cell.device))
     return model.to(cell.device)
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from vlpbench.errors import UnknownNameError, VlpbenchError
-from vlpbench.pretraining.precision import resolve_precision
+from vlpbench.precision import resolve_precision
 from vlpbench.pretraining.recipe import Recipe, resolve_options, resolve_recipe
 from vlpbench_methods.sista import SistaOptions
 

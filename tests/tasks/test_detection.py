@@ -17,10 +17,11 @@ from vlpbench_tasks.detection import Detection
 MakeCell = Callable[..., Cell]
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_blobs_are_found_and_the_backbone_stays_as_it_was(
-    make_cell: MakeCell, capfd: pytest.CaptureFixture[str]
+    make_cell: MakeCell, capfd: pytest.CaptureFixture[str], precision: str
 ) -> None:
-    cell = make_cell("detection")
+    cell = make_cell("detection", precision=precision)
     before = {name: value.clone() for name, value in cell.backbone.state_dict().items()}
     state = torch.get_rng_state()
     result = Detection().run(cell)
@@ -48,6 +49,21 @@ def test_same_seed_same_numbers(make_cell: MakeCell) -> None:
     assert len(first.predictions) > 12 + 8
     assert first.predictions.equals(second.predictions)
     assert not first.predictions.equals(other.predictions)
+
+
+def test_mixed_precision_says_nearly_the_same(make_cell: MakeCell) -> None:
+    from vlpbench_tasks import openmm_detection
+
+    losses = []
+    for precision in ("float32", "bfloat16"):
+        cell = make_cell("detection", precision=precision)
+        settings: Any = cell.settings
+        model = openmm_detection.build_detector(cell, settings)
+        rows = cell.train_rows[:6]
+        terms = model(cell.features.maps(rows), openmm_detection._samples(cell, rows), mode="loss")
+        losses.append({name: sum(float(level.detach()) for level in levels) for name, levels in terms.items()})
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=2e-2)
 
 
 def test_validation_map_selects(make_cell: MakeCell, monkeypatch: pytest.MonkeyPatch) -> None:

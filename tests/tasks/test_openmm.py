@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vlpbench.backbone import Backbone, Preprocessing
 from vlpbench.errors import VlpbenchError
 from vlpbench.task import Cell
-from vlpbench_tasks.openmm import FrozenMaps, Selected, fit, shuffle_rows, stream_maps
+from vlpbench_tasks.openmm import FrozenMaps, Selected, compute_in, fit, shuffle_rows, stream_maps
 
 MakeCell = Callable[..., Cell]
 
@@ -119,3 +119,33 @@ def test_encoder_stays_in_evaluation_mode_even_if_nobody_froze_it() -> None:
     slot.train()
     assert slot.training
     assert not any(module.training for module in slot.encoder.modules())
+
+
+class Nested(nn.Module):
+    """Hands out what it is given, in a tuple of a tuple, as MMDetection's heads do, and notes the type it computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+        self.computed: list[torch.dtype] = []
+
+    def forward(self, inputs: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], ...]:
+        outputs = tuple(self.layer(level) for level in inputs)
+        self.computed.extend(output.dtype for output in outputs)
+        return (outputs,)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_a_head_computes_in_its_precision_and_hands_out_float32(precision: torch.dtype) -> None:
+    module, inputs = Nested(), (torch.randn(4, 3), torch.randn(2, 3))
+    (plain,) = module(inputs)
+    module.computed.clear()
+    compute_in(module, precision)
+    (outputs,) = module(inputs)
+    assert module.computed == [precision, precision]
+    for output, expected in zip(outputs, plain, strict=True):
+        assert output.dtype == torch.float32
+        torch.testing.assert_close(output, expected, atol=2e-2, rtol=2e-2)
+    outputs[0].sum().backward()
+    assert module.layer.weight.grad is not None
+    assert module.layer.weight.grad.dtype == torch.float32

@@ -21,8 +21,9 @@ def card(*strides: int) -> BackboneCard:
     return BackboneCard("some", Preprocessing(64), (8,) * len(strides), strides, 8)
 
 
-def test_blobs_are_outlined_and_the_backbone_stays_as_it_was(make_cell: MakeCell) -> None:
-    cell = make_cell("segmentation")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_blobs_are_outlined_and_the_backbone_stays_as_it_was(make_cell: MakeCell, precision: str) -> None:
+    cell = make_cell("segmentation", precision=precision)
     before = {name: value.clone() for name, value in cell.backbone.state_dict().items()}
     state = torch.get_rng_state()
     notes: list[tuple[int, int]] = []
@@ -50,6 +51,22 @@ def test_same_seed_same_numbers(make_cell: MakeCell) -> None:
     assert first.predictions.equals(second.predictions)
     assert dict(first.selection) == dict(second.selection)
     assert first.selection["value"] != other.selection["value"]
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "vit_tiny_patch16_224"])
+def test_mixed_precision_says_nearly_the_same(make_cell: MakeCell, arch: str) -> None:
+    from vlpbench_tasks import openmm_segmentation
+
+    losses = []
+    for precision in ("float32", "bfloat16"):
+        cell = make_cell("segmentation", arch=arch, precision=precision)
+        settings: Any = cell.settings
+        model = openmm_segmentation.build_segmentor(cell, settings)
+        rows = cell.train_rows[:6]
+        terms = model(cell.features.maps(rows), openmm_segmentation._samples(cell, rows), mode="loss")
+        losses.append({name: float(term.detach()) for name, term in terms.items()})
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-2)
 
 
 def test_plain_transformer_is_decoded(make_cell: MakeCell) -> None:

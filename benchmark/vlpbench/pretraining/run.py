@@ -20,7 +20,7 @@ from vlpbench.data.corpus import Corpus
 from vlpbench.encoders import hugging_face_encoder, save_encoder, scratch_encoder
 from vlpbench.errors import VlpbenchError
 from vlpbench.method import Initialisation, Knowledge, Method, Parts
-from vlpbench.pretraining.precision import resolve_precision
+from vlpbench.precision import precision_name, resolve_precision
 from vlpbench.pretraining.recipe import SCRATCH, Recipe, resolve_options, resolve_recipe
 from vlpbench.pretraining.similarity import similarity_model
 from vlpbench.registry import REGISTRY
@@ -111,7 +111,7 @@ def _train(
         "best_epoch": history.best + 1,
         "validation_loss": history.validation,
         "history": history.epochs,
-        "precision": str(precision).removeprefix("torch."),
+        "precision": precision_name(precision),
         "device": _device_name(device),
         "seconds": round(time.monotonic() - started, 1),
     }
