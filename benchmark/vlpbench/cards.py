@@ -99,6 +99,10 @@ class SourceCard:
         title: what it is, in one line.
         licence: licence of the data.
         how: how a user gets it.
+        tasks: what it serves: "pre-training", "classification", "segmentation", "detection".
+        size: of the download, as its page says it.
+        third_parties: False where the licence forbids showing reports to anybody else, such as a hosted model.
+        known: what is known to be wrong with it, a sentence each.
         options: option names with what each means.
         version: raised whenever prepared pixels or labels may change; part of every fingerprint.
     """
@@ -107,6 +111,10 @@ class SourceCard:
     title: str = ""
     licence: str = ""
     how: str = ""
+    tasks: tuple[str, ...] = ()
+    size: str = ""
+    third_parties: bool = True
+    known: tuple[str, ...] = ()
     options: dict[str, str] = field(default_factory=dict)
     version: int = 1
 

@@ -276,10 +276,24 @@ def register_source(
     title: str = "",
     licence: str = "",
     how: str = "",
+    tasks: tuple[str, ...] = (),
+    size: str = "",
+    third_parties: bool = True,
+    known: tuple[str, ...] = (),
     options: dict[str, str] | None = None,
     version: int = 1,
 ) -> Callable[[Registered], Registered]:
     """Register a data source under `name`; the arguments are the fields of `SourceCard`, as literals."""
-    named = {} if options is None else options
-    card = SourceCard(name=name, title=title, licence=licence, how=how, options=named, version=version)
+    card = SourceCard(
+        name=name,
+        title=title,
+        licence=licence,
+        how=how,
+        tasks=tasks,
+        size=size,
+        third_parties=third_parties,
+        known=known,
+        options={} if options is None else options,
+        version=version,
+    )
     return _register("source", card)

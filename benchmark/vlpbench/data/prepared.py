@@ -41,7 +41,8 @@ class Problem:
 class Prepared:
     """One prepared folder, opened for reading; arrays are memory-mapped.
 
-    The manifest has a row per image: image_id, patient, study, split, report, summary, `label:<name>` columns, triplets
+    The manifest has a row per image: image_id, patient, study, split, report, summary, `label:<name>` and `fact:<name>`
+    columns, triplets
     (JSON, a list of [entity, position, present]; "" where unknown), entities (JSON, a list of names; likewise), boxes
     (JSON, in pixels of the prepared square), boxes_known, mask_row (-1 for none), source_path, content, height, width.
     """
@@ -104,13 +105,14 @@ def prepare(request: SourceRequest, work: Path, *, jobs: int, progress: Progress
         "format": FORMAT_VERSION,
         "source": request.data.source,
         "version": version,
-        "options": dict(request.data.options),
+        # Where the release lies says nothing of what is in it; the stamp does.
+        "options": {name: value for name, value in request.data.options.items() if name != "folder"},
         "image_size": request.image_size,
         "split": [*request.data.split, request.data.split_seed],
         "max_unreadable": request.data.max_unreadable,
         "stamp": source.stamp(),
     }
-    folder = work / "prepared" / f"{request.data.name}-{content_hash(identity, 16)}"
+    folder = work / "prepared" / f"{source.label}-{content_hash(identity, 16)}"
     if not (folder / "prepared.json").is_file():
         _write(request, source, folder, jobs, progress)
     return Prepared(folder)
@@ -203,16 +205,18 @@ def _square(source: Source, row: ImageRow, size: int) -> Pixels | Problem:
     mask = None if pixels.mask is None else geometry.resize(pixels.mask, nearest=True)
     boxes = row.boxes if pixels.boxes is None else pixels.boxes
     moved = tuple(geometry.move(box) for box in boxes)
-    return Pixels(geometry.resize(pixels.image), mask, pixels.height, pixels.width, moved)
+    return Pixels(geometry.resize(pixels.image), mask, pixels.height, pixels.width, moved, pixels.content)
 
 
 def _record(row: ImageRow, pixels: Pixels, mask_row: int) -> dict[str, object]:
     """A manifest row."""
-    rewritten = {"labels", "triplets", "entities", "boxes", "has_mask"}
+    rewritten = {"labels", "facts", "triplets", "entities", "boxes", "has_mask"}
     triplets = None if row.triplets is None else [[said.entity, said.position, said.present] for said in row.triplets]
     return {
         **{key: value for key, value in asdict(row).items() if key not in rewritten},
+        **({"content": pixels.content} if pixels.content else {}),
         **{f"label:{name}": value for name, value in row.labels.items()},
+        **{f"fact:{name}": value for name, value in row.facts.items()},
         "triplets": "" if triplets is None else json.dumps(triplets, ensure_ascii=False),
         "entities": "" if row.entities is None else json.dumps(row.entities, ensure_ascii=False),
         "boxes": json.dumps([asdict(box) for box in pixels.boxes or ()]),

@@ -45,7 +45,8 @@ class ImageRow:
         has_mask: whether a mask comes with the pixels.
         mask_path: where the mask comes from, "" where it is drawn with the pixels or there is none.
         source_path: where the pixels come from, for the user to find.
-        content: hash of what the pixels are made from.
+        content: hash of what the pixels are made from; "" where it is told with the pixels.
+        facts: whatever else a split recipe or a reader asks for, by name, such as the view or a row of a table.
     """
 
     image_id: str
@@ -63,6 +64,7 @@ class ImageRow:
     mask_path: str = ""
     source_path: str = ""
     content: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Pixels:
         height: of the source image, in which boxes are given; larger than the array after a reduced-scale decode.
         width: likewise.
         boxes: in pixels of the source image, where they are known only with the pixels; None leaves the row's own.
+        content: hash of what the pixels are made from; "" leaves the row's own.
     """
 
     image: UInt8[np.ndarray, "h w"]
@@ -82,6 +85,7 @@ class Pixels:
     height: int
     width: int
     boxes: tuple[Box, ...] | None = None
+    content: str = ""
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,11 @@ class Source(ABC):
         Raises:
             BadInputError: with all problems of the table at once.
         """
+
+    @property
+    def label(self) -> str:
+        """What the prepared folder is called, before its hash: the name within the suite by default."""
+        return self.request.data.name
 
     def descriptions(self) -> Mapping[str, str]:
         """A sentence on each entity of triplets and mentions, by name; none by default."""

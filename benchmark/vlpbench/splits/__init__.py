@@ -1,0 +1,1 @@
+"""Published ways to split the datasets, by name."""
