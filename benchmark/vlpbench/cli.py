@@ -64,6 +64,13 @@ Fractions = Annotated[
 Seeds = Annotated[str | None, typer.Option(help="Evaluation seeds, such as [b]0,1,2[/b]. Default: the suite's.")]
 PretrainSeed = Annotated[int, typer.Option(min=0, help="Seed of pre-training and of random initialisation.")]
 ProtocolName = Annotated[str | None, typer.Option("--protocol", help="How backbones are judged. Default: the suite's.")]
+Splits = Annotated[
+    str | None,
+    typer.Option(
+        help="Split of every dataset: [b]clean[/b], a published one such as [b]mgca-2022[/b] (see [b]vlpbench data "
+        "splits[/b]), or a .csv with image_id and split. Default: the suite's."
+    ),
+]
 Limit = Annotated[
     int | None,
     typer.Option(
@@ -103,6 +110,7 @@ def run(
     seeds: Seeds = None,
     pretrain_seed: PretrainSeed = 0,
     protocol: ProtocolName = None,
+    splits: Splits = None,
     limit: Limit = None,
     data: Data = None,
     results: Results = Path("results"),
@@ -131,6 +139,7 @@ def run(
             seeds=seeds,
             pretrain_seed=pretrain_seed,
             protocol=protocol,
+            splits=splits,
             limit=limit,
             data=data,
             results=results,
@@ -156,6 +165,7 @@ def plan(
     seeds: Seeds = None,
     pretrain_seed: PretrainSeed = 0,
     protocol: ProtocolName = None,
+    splits: Splits = None,
     limit: Limit = None,
     data: Data = None,
     results: Results = Path("results"),
@@ -178,6 +188,7 @@ def plan(
             seeds=seeds,
             pretrain_seed=pretrain_seed,
             protocol=protocol,
+            splits=splits,
             limit=limit,
             data=data,
             results=results,

@@ -41,6 +41,7 @@ class Request:
         seeds: evaluation seeds.
         pretrain_seed: seed of pre-training and of random initialisation.
         protocol: protocol name.
+        splits: split of every dataset, None for the suite's own choice.
         recipe: recipe settings put over the suite's.
         limit: cap on images per split, None for all.
         data: folder of real data, None for embedded suites.
@@ -60,6 +61,7 @@ class Request:
     seeds: tuple[int, ...]
     pretrain_seed: int
     protocol: str
+    splits: str | None
     recipe: Mapping[str, Any]
     limit: int | None
     data: Path | None
@@ -137,7 +139,12 @@ class Plan:
     @cached_property
     def datasets(self) -> dict[TaskSpec, Dataset]:
         """Datasets by pair."""
-        return {pair: Dataset(self.prepared[pair.dataset], pair, self.request.limit) for pair in self.request.pairs}
+        return {pair: self._dataset(pair) for pair in self.request.pairs}
+
+    def _dataset(self, pair: TaskSpec) -> Dataset:
+        data = self.request.suite.datasets[pair.dataset]
+        splits = self.request.splits if self.request.splits is not None else data.splits
+        return Dataset(self.prepared[pair.dataset], pair, self.request.limit, source=data.source, split_name=splits)
 
     def method_card(self, name: str) -> MethodCard:
         """Card of a method."""

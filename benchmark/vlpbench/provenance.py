@@ -146,6 +146,7 @@ def _data_facts(data: Dataset, suite: Suite | None) -> dict[str, Any]:
         "name": data.name,
         "title": data.name if suite is None else suite.datasets[data.name].title,
         "fingerprint": data.prepared.fingerprint,
+        "split": data.split_facts,
         "split_hash": data.split_hash,
         "splits": {name: len(rows) for name, rows in data.splits.items()},
         "labels": list(data.label_names) if data.pair.task != "segmentation" else [],

@@ -16,7 +16,6 @@ import torch
 from vlpbench.backbone import Backbone, BackboneCard
 from vlpbench.canonical import cannot_write
 from vlpbench.data.dataset import Dataset
-from vlpbench.data.fractions import sample_fraction
 from vlpbench.errors import UnavailableError, VlpbenchError
 from vlpbench.features import FrozenFeatures
 from vlpbench.plan import Plan, PlannedCell, open_task
@@ -199,12 +198,11 @@ class _Bench:
         key = run_key(spec, foundations)
         workdir = plan.request.work / "cells" / key
         workdir.mkdir(parents=True, exist_ok=True)
-        train = dataset.splits["train"]
         cell = Cell(
             backbone=self.backbone,
             dataset=dataset,
             features=self._shared(dataset, step),
-            train_rows=train[sample_fraction(dataset.strata(train), spec.fraction, seed=spec.seed)],
+            train_rows=dataset.train_fraction(spec.fraction, seed=spec.seed),
             val_rows=dataset.splits["val"],
             test_rows=dataset.splits["test"],
             settings=plan.settings(planned.pair),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vlpbench.errors import UnknownNameError, VlpbenchError
+from vlpbench.splits import CLEAN
 
 TASKS = ("classification", "segmentation", "detection")
 METRICS = {"classification": ("auroc", "accuracy"), "segmentation": ("dice",), "detection": ("map",)}
@@ -26,6 +27,7 @@ class DataSpec:
         options: the source's options; paths in them are relative to the `--data` folder.
         split: how patients are split where the source names none: (train, val, test) shares out of ten.
         split_seed: seed of that split.
+        splits: which split is evaluated: "clean" for the data's own, a published recipe by name, or a .csv file.
         max_unreadable: share of images that may be unreadable before the run stops.
     """
 
@@ -35,6 +37,7 @@ class DataSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
     split: tuple[int, int, int] = (6, 2, 2)
     split_seed: int = 0
+    splits: str = CLEAN
     max_unreadable: float = 0.02
 
 

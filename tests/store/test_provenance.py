@@ -89,6 +89,7 @@ def test_provenance_is_plain_data_and_complete() -> None:
         name="siim",
         prepared=SimpleNamespace(fingerprint="f00d"),
         split_hash="5911",
+        split_facts={"name": "clean", "known": [], "shared": {}},
         splits={"train": np.arange(6), "val": np.arange(2), "test": np.arange(2)},
         label_names=(),
         pair=SimpleNamespace(task="segmentation"),

@@ -30,6 +30,7 @@ class Arguments:
     seeds: str | None
     pretrain_seed: int
     protocol: str | None
+    splits: str | None
     limit: int | None
     data: Path | None
     results: Path
@@ -65,6 +66,7 @@ def resolve(arguments: Arguments) -> Request:
         seeds=suite.seeds if arguments.seeds is None else parse_seeds(arguments.seeds),
         pretrain_seed=arguments.pretrain_seed,
         protocol=protocol,
+        splits=arguments.splits,
         recipe=parse_settings(arguments.settings),
         limit=arguments.limit,
         data=arguments.data,

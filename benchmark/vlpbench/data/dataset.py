@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from vlpbench.box import Box
 from vlpbench.canonical import content_hash
+from vlpbench.data.fractions import sample_fraction
 from vlpbench.data.prepared import Prepared
 from vlpbench.data.splits import SPLITS
 from vlpbench.errors import UnknownNameError, VlpbenchError
+from vlpbench.splits import CLEAN
+from vlpbench.splits.catalogue import find_recipe, named_split, shared_patients
+from vlpbench.splits.recipe import NamedSplit
 from vlpbench.suite import TaskSpec
 
 
@@ -27,11 +32,15 @@ class Dataset:
         prepared: the folder.
         pair: dataset, task, metric and labels.
         limit: cap on images per split, None for all.
+        source: registered source the folder was prepared from, for its split recipes.
+        split_name: "clean" for the folder's own split, the name of a recipe, or a .csv file.
     """
 
     prepared: Prepared
     pair: TaskSpec
     limit: int | None = None
+    source: str = ""
+    split_name: str = CLEAN
 
     @property
     def name(self) -> str:
@@ -74,14 +83,47 @@ class Dataset:
         return np.asarray(manifest["boxes_known"].astype(bool))
 
     @cached_property
+    def named(self) -> NamedSplit:
+        """The split as its recipe says, images that are not annotated for the task included.
+
+        Raises:
+            VlpbenchError: for a split that does not exist or does not fit the data.
+        """
+        return named_split(self.prepared.manifest, dataset=self.source, task=self.pair.task, name=self.split_name)
+
+    @property
+    def split_facts(self) -> dict[str, Any]:
+        """Name of the split, what is known to be wrong with it, and patients that its parts share."""
+        known: tuple[str, ...] = ()
+        if self.split_name != CLEAN and not self.split_name.endswith(".csv"):
+            known = find_recipe(self.source, self.pair.task, self.split_name).known
+        manifest = self.prepared.manifest
+        return {"name": self.split_name, "known": list(known), "shared": shared_patients(manifest, self.named)}
+
+    def _kept(self, rows: Int[np.ndarray, " n"]) -> Int[np.ndarray, " kept"]:
+        kept: Int[np.ndarray, " kept"] = rows[self._annotated[rows]]
+        return kept
+
+    def train_fraction(self, fraction: float, *, seed: int) -> Int[np.ndarray, " sampled"]:
+        """Training rows of a label fraction: the split's own list where it has one, else a stratified sample.
+
+        Raises:
+            VlpbenchError: for a fraction outside (0, 1].
+        """
+        if fraction in self.named.fractions:
+            return self._kept(self.named.fractions[fraction])
+        train = self.splits["train"]
+        sampled: Int[np.ndarray, " sampled"] = train[sample_fraction(self.strata(train), fraction, seed=seed)]
+        return sampled
+
+    @cached_property
     def splits(self) -> dict[str, Int[np.ndarray, " rows"]]:
         """Annotated rows of train, val and test.
 
         Raises:
             VlpbenchError: if one of them is empty.
         """
-        names = self.prepared.manifest["split"].to_numpy()
-        rows = {name: np.flatnonzero(self._annotated & (names == name))[: self.limit] for name in SPLITS}
+        rows = {name: self._kept(getattr(self.named, name))[: self.limit] for name in SPLITS}
         for name, found in rows.items():
             if len(found) == 0:
                 raise VlpbenchError(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from vlpbench.record import Record
+from vlpbench.splits import CLEAN
 from vlpbench.table.blocks import Block, ColumnGroup
 from vlpbench.table.cells import Cell
 from vlpbench.table.titles import MARKS, Titles
@@ -112,7 +113,17 @@ def _data_note(group: ColumnGroup) -> str:
         f"split {base.split_hash[:SHORT]}); training labels used: {used} images."
     )
     seen = _largest(group.records, SEEN)
-    return f"{text} Up to {seen} test images were seen in pre-training, without their labels." if seen else text
+    told = [text, *_split_warnings(newest.provenance.get("data", {}).get("split", {}))]
+    if seen:
+        told.append(f"Up to {seen} test images were seen in pre-training, without their labels.")
+    return " ".join(told)
+
+
+def _split_warnings(split: Mapping[str, Any]) -> list[str]:
+    """Name of a split other than the clean one, its known faults, and patients its parts share."""
+    named = [f"Split {split['name']}."] if split.get("name", CLEAN) != CLEAN else []
+    shared = [f"{count} patients are in both {pair}." for pair, count in split.get("shared", {}).items()]
+    return [*named, *split.get("known", []), *shared]
 
 
 def _run_notes(block: Block) -> list[str]:
