@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from vlpbench.cli_data import data_app
 from vlpbench.errors import VlpbenchError
 
 app = typer.Typer(
@@ -23,6 +24,8 @@ app = typer.Typer(
     ),
     epilog="Start with:  vlpbench run --method sista --tasks all",
 )
+
+app.add_typer(data_app)
 
 Methods = Annotated[
     str,
@@ -43,7 +46,7 @@ SuiteName = Annotated[
     typer.Option(
         "--suite",
         "-s",
-        help="[b]phantom[/b] (synthetic, embedded), [b]open[/b] (real, with --data), or your own .toml file.",
+        help="[b]phantom[/b] (synthetic, embedded), [b]open[/b] or [b]paper[/b] (real, with --data), or your own .toml file.",
     ),
 ]
 Arch = Annotated[

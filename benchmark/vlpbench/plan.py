@@ -75,6 +75,13 @@ class Request:
         """Dataset-task pairs of the suite that the chosen tasks cover."""
         return tuple(pair for pair in self.suite.pairs if pair.task in self.tasks)
 
+    def wanted_data(self) -> dict[str, DataSpec]:
+        """What must be prepared, by name, "corpus" among it where a method trains."""
+        wanted = {pair.dataset: self.suite.datasets[pair.dataset] for pair in self.pairs}
+        cards = (REGISTRY.card("method", name) for name in self.methods)
+        trains = any(isinstance(card, MethodCard) and card.trains for card in cards)
+        return {"corpus": self.suite.corpus, **wanted} if trains else wanted
+
 
 @dataclass(frozen=True)
 class PlannedCell:
@@ -125,11 +132,7 @@ class Plan:
     @cached_property
     def prepared(self) -> dict[str, Prepared]:
         """Prepared folders by name, "corpus" among them where a method trains."""
-        suite = self.request.suite
-        wanted: dict[str, DataSpec] = {pair.dataset: suite.datasets[pair.dataset] for pair in self.request.pairs}
-        if any(self.method_card(name).trains for name in self.request.methods):
-            wanted = {"corpus": suite.corpus, **wanted}
-        return {name: self._prepare(name, data) for name, data in wanted.items()}
+        return {name: self._prepare(name, data) for name, data in self.request.wanted_data().items()}
 
     @cached_property
     def corpus(self) -> Corpus:

@@ -158,7 +158,7 @@ def test_detection_on_a_transformer_is_refused_with_a_reason(
         (["--set", "epochs=many"], "expected int"),
         (["--set", "options.temprature=1"], "temperature"),
         (["--device", "tpu9"], "No device 'tpu9'"),
-        (["--suite", "open"], "reads real data: give its folder with --data"),
+        (["--suite", "open"], "lacks 3 of its 3 datasets since no --data was given"),
         (["--data", "/nowhere"], "--data /nowhere is not a folder"),
         (["--plugin", "nowhere.py"], "No plug-in file at nowhere.py"),
     ],

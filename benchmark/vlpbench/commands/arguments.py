@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vlpbench.canonical import writable_folder
+from vlpbench.commands.to_do import require_data
 from vlpbench.errors import UnknownNameError, VlpbenchError
 from vlpbench.plan import Request
 from vlpbench.pretraining.recipe import METHODS, OPTIONS
@@ -54,8 +55,9 @@ def resolve(arguments: Arguments) -> Request:
     suite = load_suite(arguments.suite)
     protocol = arguments.protocol if arguments.protocol is not None else suite.protocol
     load_protocol(protocol)
-    _check_data(suite, arguments.data)
-    return Request(
+    if arguments.data is not None and not arguments.data.is_dir():
+        raise VlpbenchError(f"--data {arguments.data} is not a folder.")
+    request = Request(
         suite=suite,
         methods=_names("method", arguments.method, REGISTRY.names("method")),
         every_method=arguments.method.strip() == "all",
@@ -75,6 +77,8 @@ def resolve(arguments: Arguments) -> Request:
         device=resolve_device(arguments.device),
         jobs=arguments.jobs if arguments.jobs is not None else os.cpu_count() or 1,
     )
+    require_data(request)
+    return request
 
 
 def load_plugins(paths: tuple[Path, ...]) -> None:
@@ -161,14 +165,3 @@ def _names(kind: str, text: str, known: list[str]) -> tuple[str, ...]:
                 REGISTRY.card(kind, name)  # raises with near names and the plug-ins that failed to load
             raise UnknownNameError(kind, name, known)
     return names
-
-
-def _check_data(suite: Suite, data: Path | None) -> None:
-    if suite.needs_data and data is None:
-        folders = sorted({str(spec.options.get("folder", ".")) for spec in (suite.corpus, *suite.datasets.values())})
-        raise VlpbenchError(
-            f"The suite {suite.name!r} reads real data: give its folder with --data. "
-            f"Expected inside: {', '.join(folders)}; docs/data.md says where to get it and how it is laid out."
-        )
-    if data is not None and not data.is_dir():
-        raise VlpbenchError(f"--data {data} is not a folder.")

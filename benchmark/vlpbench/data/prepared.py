@@ -98,7 +98,7 @@ def prepare(request: SourceRequest, work: Path, *, jobs: int, progress: Progress
         BadInputError: listing every bad row, or every unreadable image when they are more than the suite allows.
         VlpbenchError: if the work folder cannot be written.
     """
-    source = _open(request)
+    source = open_source(request)
     card = REGISTRY.card("source", request.data.source)
     version = card.version if isinstance(card, SourceCard) else 0
     identity = {
@@ -118,7 +118,13 @@ def prepare(request: SourceRequest, work: Path, *, jobs: int, progress: Progress
     return Prepared(folder)
 
 
-def _open(request: SourceRequest) -> Source:
+def open_source(request: SourceRequest) -> Source:
+    """The registered source of a request.
+
+    Raises:
+        UnknownNameError: for a source that does not exist.
+        VlpbenchError: where its folder is not there.
+    """
     source = REGISTRY.target("source", request.data.source)(request)
     if not isinstance(source, Source):
         raise TypeError(f"the source {request.data.source!r} is not a vlpbench.data.source.Source")
@@ -250,6 +256,7 @@ def _finish(
     facts = {
         "name": request.data.name,
         "title": request.data.title,
+        "source": request.data.source,
         "image_size": request.image_size,
         "fingerprint": content_hash(content, 32),
         "images": len(manifest),

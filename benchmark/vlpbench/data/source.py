@@ -117,6 +117,13 @@ class Source(ABC):
         """Keep the request."""
         self.request = request
 
+    def require(self) -> None:
+        """Make sure, at little cost, that the input is there.
+
+        Raises:
+            VlpbenchError: saying what was expected and what was found.
+        """
+
     @abstractmethod
     def stamp(self) -> object:
         """Something cheap, in plain data, that changes whenever the input may have changed."""

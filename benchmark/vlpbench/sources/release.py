@@ -68,6 +68,10 @@ class Release(Source):
         """
         raise NotImplementedError
 
+    def require(self) -> None:
+        """Find every table."""
+        self.tables()
+
     def stamp(self) -> object:
         """Name, size and time of every table; images are taken as they come with them."""
         return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in self.tables()]

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from tests.data.folders import OPTIONS, table_folder
+from vlpbench.commands import data as command
+from vlpbench.commands.data_splits import show_splits
+from vlpbench.commands.prepared_data import parse_options, prepare_request, prepared_folders
+from vlpbench.commands.show_data import show_data
+from vlpbench.data.prepared import Prepared
+from vlpbench.errors import UnknownNameError, VlpbenchError
+
+SUITE = """
+name = "mine"
+title = "Mine"
+synthetic = false
+note = "For tests."
+needs_data = true
+arch = "resnet18"
+image_size = 32
+protocol = "clean"
+fractions = [1.0]
+seeds = [0]
+pretraining = {{}}
+evaluation = {{}}
+corpus = {{source = "table", options = {{folder = "ward", report = "report"}}}}
+
+[[dataset]]
+name = "ward"
+title = "Ward films"
+source = "table"
+options = {options}
+
+[[pair]]
+dataset = "ward"
+task = "segmentation"
+metric = "dice"
+"""
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> str:
+    table_folder(tmp_path / "data" / "ward")
+    options = {"folder": "ward", **OPTIONS}
+    inline = ", ".join(
+        f"{name} = {json.dumps(value)}" for name, value in options.items() if not isinstance(value, dict)
+    )
+    path = tmp_path / "mine.toml"
+    path.write_text(SUITE.format(options=f"{{{inline}}}"), encoding="utf-8")
+    return str(path)
+
+
+def prepare(suite: str, folder: Path, work: Path) -> None:
+    command.prepare_data("ward", folder=folder, size=None, suite=suite, jobs=1, settings=(), work=work, plugins=())
+
+
+@pytest.fixture
+def prepared(suite: str, tmp_path: Path) -> Prepared:
+    prepare(suite, tmp_path / "data", tmp_path / "work")
+    (found,) = prepared_folders("ward", tmp_path / "work")
+    return found
+
+
+def test_prepare_prints_what_came_of_it(
+    suite: str, prepared: Prepared, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare(suite, tmp_path / "data", tmp_path / "work")
+    printed = capsys.readouterr().out
+    assert "24 images of 12 patients at 32 px" in printed
+    assert "effusion: 12 yes, 12 no" in printed
+    assert "nodule: 0 yes, 12 no, 12 unknown" in printed
+    splits = prepared.manifest["split"].value_counts()
+    assert f"split: train {splits['train']}, val {splits['val']}, test {splits['test']}" in printed
+    assert "Next: vlpbench data verify ward" in printed
+
+
+def test_src_may_name_the_release_itself(suite: str, tmp_path: Path, prepared: Prepared) -> None:
+    inside = prepare_request("ward", suite=suite, folder=tmp_path / "data" / "ward", size=None, settings={})
+    assert inside.data.options["folder"] == "."
+    prepare(suite, tmp_path / "data" / "ward", tmp_path / "work")
+    assert [one.folder for one in prepared_folders("ward", tmp_path / "work")] == [prepared.folder]
+
+
+def test_names_that_are_not_there_show_those_that_are(suite: str, tmp_path: Path, prepared: Prepared) -> None:
+    with pytest.raises(UnknownNameError, match=r"No dataset named 'wart'.*Near: ward"):
+        prepare_request("wart", suite=suite, folder=None, size=None, settings={})
+    with pytest.raises(VlpbenchError, match=r"No prepared data named 'other'.*found there: ward.*data prepare other --src"):
+        command.verify_data("other", folder=None, work=tmp_path / "work")
+
+
+def test_options_are_json_or_text() -> None:
+    assert parse_options(("views=[1]", "name=x y", "flag=true")) == {"views": [1], "name": "x y", "flag": True}
+    with pytest.raises(VlpbenchError, match="takes option=value"):
+        parse_options(("views",))
+
+
+def test_verify_finds_nothing_wrong(prepared: Prepared, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command.verify_data("ward", folder=tmp_path / "data" / "ward", work=tmp_path / "work")
+    printed = capsys.readouterr().out
+    assert "broken" not in printed
+    assert "24, none twice; 12 patients" in printed
+    assert "24 of 24 as they were; 0 missing" in printed
+    assert "no patient in two parts" in printed
+
+
+def test_verify_names_what_is_wrong(prepared: Prepared, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "data" / "ward"
+    Image.fromarray(np.zeros((40, 60), np.uint8)).save(source / "masks" / "00_0.png")
+    (source / "images" / "01_0.png").unlink()
+    manifest = pd.read_parquet(prepared.folder / "manifest.parquet")
+    manifest.loc[3, "image_id"] = manifest["image_id"][2]
+    manifest.loc[5, "boxes"] = json.dumps([{"label": "opacity", "x": 30, "y": 0, "width": 9, "height": 2}])
+    manifest.loc[[6, 7], "split"] = ["train", "test"]
+    manifest.loc[[0, 9], "content"] = [manifest["content"][0], manifest["content"][8]]
+    manifest.to_parquet(prepared.folder / "manifest.parquet", index=False)
+    images = np.load(prepared.folder / "images.npy", mmap_mode="r+")
+    images[20] = images[0]
+    images.flush()
+    with pytest.raises(SystemExit) as caught:
+        command.verify_data("ward", folder=source, work=tmp_path / "work")
+    assert caught.value.code == 1
+    printed = capsys.readouterr().out
+    assert f"image ids: 1 stand twice\n        {manifest['image_id'][2]}" in printed
+    assert "boxes: 1 of 13 lie outside or have no area" in printed
+    assert "same file: 1 group(s)" in printed
+    assert "same pixels: 1 group(s) of equal images; 1 of several patients" in printed
+    assert "images/00_0.png: other bytes than when it was prepared" in printed
+    assert "images/01_0.png: no file 01_0.png" in printed
+    assert "1 patients in both train and test" in printed
+    assert "Broken: image ids, boxes, original files." in printed
+
+
+def test_verify_notices_missing_arrays(prepared: Prepared, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(prepared.folder / "images.npy", np.zeros((3, 32, 32), np.uint8))
+    np.save(prepared.folder / "masks.npy", np.zeros((3, 32, 32), np.uint8))
+    from vlpbench.data.verification import _arrays
+
+    finding = _arrays(Prepared(prepared.folder))
+    assert finding.state == "broken"
+    assert finding.examples == (
+        "images.npy is (3, 32, 32), expected at least 24 x 32 x 32",
+        "masks.npy has 3 masks, the manifest names mask 23",
+    )
+
+
+def test_splits_are_shown_and_written(prepared: Prepared, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    show_splits("ward", diff=("clean", "clean"), out=tmp_path / "lists", work=tmp_path / "work")
+    printed = capsys.readouterr().out
+    assert "images of clean in clean" in printed
+    written = pd.read_csv(tmp_path / "lists" / "ward-clean.csv")
+    parts = dict(zip(written["image_id"], written["split"], strict=True))
+    assert parts == dict(zip(prepared.manifest["image_id"], prepared.manifest["split"], strict=True))
+    with pytest.raises(UnknownNameError, match="named 'mgca-2022'"):
+        show_splits("ward", diff=("clean", "mgca-2022"), out=None, work=tmp_path / "work")
+
+
+def test_a_contact_sheet_shows_boxes_and_masks(prepared: Prepared, tmp_path: Path) -> None:
+    out = tmp_path / "sheet.png"
+    show_data("ward", count=6, out=out, seed=0, split="", work=tmp_path / "work")
+    colours = {colour for _, colour in Image.open(out).convert("RGB").getcolors(1 << 20) or []}
+    assert (230, 159, 0) in colours  # the first box label
+    assert (0, 158, 115) in colours  # the outline of a mask
+    show_data("ward", count=500, out=tmp_path / "all.jpg", seed=0, split="val", work=tmp_path / "work")
+    with pytest.raises(UnknownNameError, match="format of a contact sheet"):
+        show_data("ward", count=6, out=tmp_path / "sheet.gif", seed=0, split="", work=tmp_path / "work")
+    with pytest.raises(UnknownNameError, match="part of the split"):
+        show_data("ward", count=6, out=out, seed=0, split="valid", work=tmp_path / "work")
+
+
+def test_half_of_a_sheet_is_annotated_where_that_is_possible(prepared: Prepared) -> None:
+    from vlpbench.data.contact_sheet import choose_rows
+
+    manifest = prepared.manifest
+    manifest["mask_row"] = -1
+    boxed = (manifest["boxes"] != "[]").to_numpy()
+    rows = choose_rows(prepared, 8, seed=1, split="")
+    assert len(set(rows)) == 8
+    assert boxed[rows].sum() == 4
+    assert len(choose_rows(prepared, 99, seed=1, split="")) == 24
