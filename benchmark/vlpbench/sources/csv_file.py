@@ -26,6 +26,8 @@ def read_csv(path: Path, *, columns: Iterable[str]) -> pd.DataFrame:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise VlpbenchError(f"{path} is not a readable CSV file in UTF-8: {error}") from error
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise VlpbenchError(f"{path}: its rows hold more cells than its header names; expected as many.")
     frame = frame.rename(columns=lambda name: str(name).strip())
     for column in columns:
         if column not in frame.columns:
