@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -21,4 +22,18 @@ def test_rows_that_are_longer_than_the_header_are_refused_rather_than_shifted(tm
     path = tmp_path / "a.csv"
     path.write_text("id,label\na,1,x\nb,0,y\n")
     with pytest.raises(VlpbenchError, match=r"a\.csv: its rows hold more cells than its header names"):
+        read_csv(path, columns=["id"])
+
+
+@pytest.mark.parametrize("keep", [5, 20, 60])
+def test_a_damaged_gzip_file_is_named(tmp_path: Path, keep: int) -> None:
+    path = tmp_path / "a.csv.gz"
+    whole = gzip.compress(b"id,label\n" + b"".join(b"%d,%d\n" % (number, number * 7919) for number in range(99)))
+    path.write_bytes(whole)
+    assert len(read_csv(path, columns=["id"])) == 99
+    path.write_bytes(whole[:keep])
+    with pytest.raises(VlpbenchError, match=r"a\.csv\.gz is cut short or damaged"):
+        read_csv(path, columns=["id"])
+    path.write_bytes(b"id,label\n1,2\n")
+    with pytest.raises(VlpbenchError, match="cut short or damaged"):
         read_csv(path, columns=["id"])

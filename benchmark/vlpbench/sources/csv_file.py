@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -26,6 +28,8 @@ def read_csv(path: Path, *, columns: Iterable[str]) -> pd.DataFrame:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise VlpbenchError(f"{path} is not a readable CSV file in UTF-8: {error}") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise VlpbenchError(f"{path} is cut short or damaged: {error}. Download it again.") from error
     if not isinstance(frame.index, pd.RangeIndex):
         raise VlpbenchError(f"{path}: its rows hold more cells than its header names; expected as many.")
     frame = frame.rename(columns=lambda name: str(name).strip())
