@@ -46,7 +46,8 @@ SuiteName = Annotated[
     typer.Option(
         "--suite",
         "-s",
-        help="[b]phantom[/b] (synthetic, embedded), [b]open[/b] or [b]paper[/b] (real, with --data), or your own .toml file.",
+        help="[b]phantom[/b] (synthetic, embedded), [b]open[/b] or [b]paper[/b] (real, with --data), or your own "
+        ".toml file.",
     ),
 ]
 Arch = Annotated[

@@ -119,3 +119,48 @@ def show(
     from vlpbench.commands import show_data as command
 
     command.show_data(name, count=n, out=out, seed=seed, split=split, work=work)
+
+
+@data_app.command()
+def summarize(
+    name: Annotated[str, typer.Argument(help="The corpus of the suite: [b]corpus[/b], or its source by name.")],
+    writer: Annotated[
+        str,
+        typer.Option(
+            "--with",
+            help="Who writes: [b]impression[/b] (no model), [b]hf:MODEL[/b] (a local or Hugging Face instruction "
+            "model) or [b]openai:URL#MODEL[/b] (any OpenAI-compatible server).",
+        ),
+    ] = "impression",
+    suite: Annotated[str, typer.Option("--suite", "-s", help="Whose corpus it is.")] = "paper",
+    data: Annotated[Path | None, typer.Option(help="Folder of real data that the suite needs.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model of the server, where it does not follow the URL.")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Reports written at a time.")] = 16,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first studies, for a look.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    insist: Annotated[
+        bool,
+        typer.Option("--insist", help="Send reports to another machine although their licence forbids third parties."),
+    ] = False,
+    work: Work = Path("work"),
+    plugin: Plugins = None,
+) -> None:
+    """Write a shorter wording of every report, which SISTA contrasts with it.
+
+    Stop it at any time: the same command carries on. One summary per study; prompt, model and hashes are kept.
+    """
+    from vlpbench.commands import summarize as command
+
+    command.summarize(
+        name,
+        writer=writer,
+        suite=suite,
+        data=data,
+        work=work,
+        model=model,
+        batch=batch,
+        limit=limit,
+        device=device,
+        insist=insist,
+        plugins=tuple(plugin or ()),
+    )

@@ -34,7 +34,7 @@ def hugging_face_encoder(name: str, *, layers: int, max_tokens: int) -> tuple[Te
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
     try:
-        with _quietly():
+        with quietly():
             config = AutoConfig.from_pretrained(name, trust_remote_code=False)
             tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, trust_remote_code=False)
             _check(config, name, layers, max_tokens)
@@ -86,13 +86,13 @@ def scratch_encoder(
 
 def save_encoder(tower: TextTower, tokeniser: Tokeniser, folder: Path) -> None:
     """Write encoder and tokenizer as Hugging Face does, so that `text_model = folder` loads them."""
-    with _quietly():
+    with quietly():
         tower.encoder.save_pretrained(folder)
         tokeniser.tokenizer.save_pretrained(folder)
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Keep transformers' progress bars and loading reports off the terminal."""
     from transformers.utils import logging
 

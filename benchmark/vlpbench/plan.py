@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from vlpbench.registry import REGISTRY
 from vlpbench.specs import Foundations, PretrainSpec, RunSpec, run_key
 from vlpbench.store import RecordStore
 from vlpbench.suite import DataSpec, Suite, TaskSpec
+from vlpbench.summaries.reading import describe_summaries, load_summaries
 from vlpbench.task import Task
 
 
@@ -136,8 +137,17 @@ class Plan:
 
     @cached_property
     def corpus(self) -> Corpus:
-        """The pre-training corpus."""
-        return Corpus(self.prepared["corpus"], self.request.limit)
+        """The pre-training corpus, with the summaries that its suite names.
+
+        Raises:
+            VlpbenchError: if these are missing, damaged, or of other reports.
+        """
+        plain = Corpus(self.prepared["corpus"], self.request.limit)
+        if not self.request.suite.corpus.summaries:
+            return plain
+        path = Path(self.request.suite.corpus.summaries)
+        written = load_summaries(path, reports=plain.study_reports())
+        return replace(plain, written=written, summary_origin=describe_summaries(path))
 
     @cached_property
     def datasets(self) -> dict[TaskSpec, Dataset]:

@@ -29,6 +29,7 @@ class DataSpec:
         split_seed: seed of that split.
         splits: which split is evaluated: "clean" for the data's own, a published recipe by name, or a .csv file.
         max_unreadable: share of images that may be unreadable before the run stops.
+        summaries: of a corpus: file that `vlpbench data summarize` wrote, "" for the corpus' own.
     """
 
     name: str
@@ -39,6 +40,7 @@ class DataSpec:
     split_seed: int = 0
     splits: str = CLEAN
     max_unreadable: float = 0.02
+    summaries: str = ""
 
 
 @dataclass(frozen=True)

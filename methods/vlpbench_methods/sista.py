@@ -136,7 +136,8 @@ class SistaOptions(Options):
         "silent.",
         "The image encoder starts from random weights, not from ImageNet's, so that rows of one table start alike.",
         "The strength of the image augmentations is not given in the text: see the recipe.",
-        "Summaries are the corpus' own or made without a language model: the text names neither model nor prompt.",
+        "Summaries are the corpus' own, written by vlpbench data summarize, or made without a language model: the text "
+        "names neither model nor prompt.",
     ),
     version=2,
 )

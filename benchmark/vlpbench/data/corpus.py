@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -37,10 +37,14 @@ class Corpus:
     Attributes:
         prepared: the folder.
         limit: cap on pairs per split, None for all.
+        written: summaries by study that were written for this corpus; they outrank its own.
+        summary_origin: who wrote them.
     """
 
     prepared: Prepared
     limit: int | None = None
+    written: Mapping[str, str] = field(default_factory=dict)
+    summary_origin: str = ""
 
     @cached_property
     def _usable(self) -> np.ndarray:
@@ -79,7 +83,15 @@ class Corpus:
         """Content hash of the pairs and their splits."""
         ids = self.prepared.manifest["image_id"].to_numpy()
         rows = {split: ids[self.rows(split)].tolist() for split in ("train", "val")}
-        return content_hash({"prepared": self.prepared.fingerprint, "rows": rows}, 32)
+        content: dict[str, object] = {"prepared": self.prepared.fingerprint, "rows": rows}
+        if self.written:
+            content["summaries"] = {split: self.summaries(self.rows(split)) for split in ("train", "val")}
+        return content_hash(content, 32)
+
+    def study_reports(self) -> dict[str, str]:
+        """The report of every study that has a usable one, as the source tells it."""
+        usable = self.prepared.manifest[self._usable]
+        return dict(zip(usable["study"].astype(str), usable["report"].astype(str), strict=True))
 
     def images(self, rows: Int[np.ndarray, " n"]) -> UInt8[np.ndarray, "n size size"]:
         """Grey pixels of the given rows."""
@@ -90,14 +102,18 @@ class Corpus:
         return [plain_text(text) for text in self.prepared.manifest["report"].to_numpy()[rows]]
 
     def summaries(self, rows: Int[np.ndarray, " n"]) -> list[str]:
-        """A shorter wording of each report: the corpus' own, else the impression, else the sentences in reverse order.
+        """A shorter wording of each report: what was written for it, else the corpus' own, else one without a model.
 
-        SISTA writes its summaries with a language model it does not name; where the corpus has none, this is the
-        stand-in
-        without any model (a deviation that the lineage of the backbone records).
+        The last is the impression, or the sentences in reverse order where there is none.
+
+        SISTA writes its summaries with a language model it does not name; where the corpus has none, this is
+        the stand-in without any model (a deviation that the lineage of the backbone records).
         """
         manifest = self.prepared.manifest
         given, reports = manifest["summary"].to_numpy()[rows], manifest["report"].to_numpy()[rows]
+        if self.written:
+            studies = manifest["study"].astype(str).to_numpy()[rows]
+            given = [self.written.get(study, "") for study in studies]
         return [
             plain_text(summary) if summary.strip() else reworded(report)
             for summary, report in zip(given, reports, strict=True)
@@ -106,6 +122,10 @@ class Corpus:
     @cached_property
     def summary_kind(self) -> str:
         """Where summaries come from, for the lineage."""
+        if self.written:
+            studies = self.study_reports()
+            missing = len(studies.keys() - self.written.keys())
+            return self.summary_origin + (f"; {missing} of {len(studies)} studies have none" if missing else "")
         given = self.prepared.manifest["summary"].str.strip() != ""
         if given[self._usable].all():
             return "given by the corpus"

@@ -117,7 +117,7 @@ class Source(ABC):
         """Keep the request."""
         self.request = request
 
-    def require(self) -> None:
+    def require(self) -> None:  # noqa: B027 (a source may have nothing to look for)
         """Make sure, at little cost, that the input is there.
 
         Raises:
@@ -143,6 +143,10 @@ class Source(ABC):
 
     def descriptions(self) -> Mapping[str, str]:
         """A sentence on each entity of triplets and mentions, by name; none by default."""
+        return {}
+
+    def counts(self) -> dict[str, int]:
+        """What was found, left out and kept, by name, once `rows` has been asked for; nothing by default."""
         return {}
 
     @abstractmethod
