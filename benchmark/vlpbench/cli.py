@@ -248,13 +248,22 @@ def list_names(
 
 @app.command()
 def describe(
-    name: Annotated[str, typer.Argument(help="A method, task, suite, protocol or source.")],
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[KIND] NAME",
+            help="A method, task, suite, protocol or source; where two have one name, such as the method and the "
+            "protocol mgca, its kind first: [b]describe protocol mgca[/b].",
+        ),
+    ],
     plugin: Plugins = None,
 ) -> None:
     """Show a card: what a method needs and how it departs from its paper, a protocol's sources, a suite's data."""
     from vlpbench.commands import catalogue
 
-    catalogue.describe(name, plugins=tuple(plugin or ()))
+    if len(words) > 2:
+        raise typer.BadParameter(f"expected a name, or a kind and a name; got {' '.join(words)}")
+    catalogue.describe(words[-1], kind=words[0] if len(words) == 2 else "", plugins=tuple(plugin or ()))
 
 
 @app.command()

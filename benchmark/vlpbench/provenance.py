@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from vlpbench import __version__
 from vlpbench.canonical import content_hash
 from vlpbench.protocol import SETTINGS, Protocol, Settings
+from vlpbench.settings import recorded
 from vlpbench.suite import Suite
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def collect_provenance(
         "precision": precision,
         "suite": None if suite is None else {name: getattr(suite, name) for name in ("title", "synthetic", "note")},
         "protocol": {"name": protocol.name, "version": protocol.version, "title": protocol.title},
-        "settings": asdict(plan_settings),
+        "settings": recorded(plan_settings),
         "settings_sources": settings_sources(plan_settings, protocol),
         "data": _data_facts(data, suite),
         "backbone": {
@@ -105,13 +105,7 @@ def installed_versions(names: tuple[str, ...]) -> dict[str, str | None]:
 def settings_sources(settings: Settings, protocol: Protocol) -> dict[str, str]:
     """Source of each setting: the protocol's own, or the suite where it put another value over it."""
     task = next(name for name, kind in SETTINGS.items() if isinstance(settings, kind))
-    usual = protocol.settings[task]
-    return {
-        field.name: protocol.sources[f"{task}.{field.name}"]
-        if getattr(settings, field.name) == getattr(usual, field.name)
-        else "the suite, over the protocol"
-        for field in fields(settings)
-    }
+    return {name: protocol.source_of(task, name, getattr(settings, name)) for name in recorded(settings)}
 
 
 def recipe_hash(lineage: Mapping[str, Any]) -> str:

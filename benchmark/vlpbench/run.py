@@ -22,6 +22,7 @@ from vlpbench.plan import Plan, PlannedCell, open_task
 from vlpbench.precision import precision_name, resolve_precision
 from vlpbench.pretraining.recipe import Recipe
 from vlpbench.provenance import collect_provenance, peak_memory_bytes
+from vlpbench.settings import amend
 from vlpbench.specs import run_key
 from vlpbench.store import make_record
 from vlpbench.task import Cell, TaskResult
@@ -198,14 +199,15 @@ class _Bench:
         key = run_key(spec, foundations)
         workdir = plan.request.work / "cells" / key
         workdir.mkdir(parents=True, exist_ok=True)
+        settings = amend(plan.settings(planned.pair), dataset=spec.dataset, fraction=spec.fraction)
         cell = Cell(
             backbone=self.backbone,
             dataset=dataset,
             features=self._shared(dataset, step),
-            train_rows=dataset.train_fraction(spec.fraction, seed=spec.seed),
+            train_rows=dataset.train_fraction(spec.fraction, seed=spec.seed, sampling=settings.sampling),
             val_rows=dataset.splits["val"],
             test_rows=dataset.splits["test"],
-            settings=plan.settings(planned.pair),
+            settings=settings,
             seed=spec.seed,
             device=self.device,
             workdir=workdir,

@@ -35,7 +35,7 @@ class Cell:
         train_rows: the label fraction, as rows of the prepared manifest.
         val_rows: rows that models are selected on.
         test_rows: rows that metrics are computed on, once.
-        settings: the protocol's settings of this task, resolved.
+        settings: the protocol's settings of this task, resolved for the dataset and the fraction.
         seed: of head initialisation and order.
         device: where to train.
         workdir: empty folder for logs and checkpoints of this cell.
@@ -53,6 +53,11 @@ class Cell:
     device: torch.device
     workdir: Path
     report: Report
+
+    def __post_init__(self) -> None:
+        """Refuse settings that still hold amendments, which no task would follow."""
+        if self.settings.amendments:
+            raise TypeError("the settings of a cell are those that vlpbench.settings.amend gives")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from vlpbench.backbone import BackboneCard
@@ -14,7 +14,8 @@ from vlpbench.protocol import ClassificationSettings
 from vlpbench.registry import register_task
 from vlpbench.task import Cell, Task, TaskResult
 from vlpbench_tasks.label_metrics import count, score, tabulate
-from vlpbench_tasks.linear import Chosen, Features, fit_linear, masked_bce, softmax_cross_entropy
+from vlpbench_tasks.linear import Chosen, Examples, Features, fit_linear, masked_bce, softmax_cross_entropy
+from vlpbench_tasks.schedule import whole_batches
 
 
 @register_task(
@@ -51,8 +52,8 @@ class Classification(Task):
                 f"[classification] headline = {settings.headline!r}: AUROC is averaged as 'macro' only."
             )
         exclusive = cell.dataset.pair.metric == "accuracy"
-        _check_labels(cell, exclusive=exclusive)
-        train, val, test = _features(cell, standardise=settings.standardise)
+        _check_labels(cell, settings, exclusive=exclusive)
+        train, val, test = _features(cell, settings)
         chosen = fit_linear(
             train,
             val,
@@ -82,8 +83,11 @@ class Classification(Task):
         )
 
 
-def _check_labels(cell: Cell, *, exclusive: bool) -> None:
-    """Every label needs a positive and a negative in the fraction; of exclusive classes an image has exactly one."""
+def _check_labels(cell: Cell, settings: ClassificationSettings, *, exclusive: bool) -> None:
+    """Every label needs a positive and a negative in the fraction; of exclusive classes an image has exactly one.
+
+    A uniform fraction is trained on as it was drawn, but of every label something must be known.
+    """
     names, where = cell.dataset.label_names, f"classification of {cell.dataset.name!r}"
     if exclusive:
         for split, rows in (("training fraction", cell.train_rows), ("val", cell.val_rows), ("test", cell.test_rows)):
@@ -99,7 +103,7 @@ def _check_labels(cell: Cell, *, exclusive: bool) -> None:
     train = cell.dataset.labels(cell.train_rows)
     for position, name in enumerate(names):
         positives, negatives = int((train[:, position] == 1).sum()), int((train[:, position] == 0).sum())
-        if positives == 0 or negatives == 0:
+        if positives + negatives == 0 or (settings.sampling == "stratified" and 0 in (positives, negatives)):
             raise VlpbenchError(
                 f"{where}: the training fraction of {len(train)} images has {positives} positive and {negatives} "
                 "negative images "
@@ -107,18 +111,40 @@ def _check_labels(cell: Cell, *, exclusive: bool) -> None:
             )
 
 
-def _features(cell: Cell, *, standardise: bool) -> tuple[Features, Features, Features]:
+def _features(cell: Cell, settings: ClassificationSettings) -> tuple[Examples, Features, Features]:
     """Features and targets of train, val and test; scaled by the mean and standard deviation of the training rows."""
+    val_rows = whole_batches(cell.val_rows, settings.batch_size) if settings.drop_last else cell.val_rows
+    if settings.augmentation != "none":
+        return _augmented(cell, settings, val_rows)
     parts = [
         Features(_tensor(cell, cell.features.pooled(rows)), _tensor(cell, cell.dataset.labels(rows)))
-        for rows in (cell.train_rows, cell.val_rows, cell.test_rows)
+        for rows in (cell.train_rows, val_rows, cell.test_rows)
     ]
-    if standardise:
+    if settings.standardise:
         mean, std = parts[0].inputs.mean(dim=0), parts[0].inputs.std(dim=0, correction=0)
         # a feature that never varies in a small fraction would be blown up by its rounding error
         std = torch.where(std > 1e-6, std, torch.ones_like(std))
         parts = [Features((part.inputs - mean) / std, part.targets) for part in parts]
     return parts[0], parts[1], parts[2]
+
+
+def _augmented(
+    cell: Cell, settings: ClassificationSettings, val_rows: Int[np.ndarray, " val"]
+) -> tuple[Examples, Features, Features]:
+    """Training images that change from one epoch to the next, and the middle of val and test images."""
+    from vlpbench_tasks.augmented_features import AugmentedFeatures, pool_centres
+
+    if settings.standardise:
+        raise VlpbenchError(
+            "[classification] standardise = true goes with augmentation = 'none' only: features of augmented images "
+            "have no one mean and standard deviation."
+        )
+    val, test = (
+        Features(pool_centres(cell, rows), _tensor(cell, cell.dataset.labels(rows)))
+        for rows in (val_rows, cell.test_rows)
+    )
+    targets = _tensor(cell, cell.dataset.labels(cell.train_rows))
+    return AugmentedFeatures(cell, settings.augmentation, targets), val, test
 
 
 def _tensor(cell: Cell, values: Float[np.ndarray, "n c"]) -> Tensor:

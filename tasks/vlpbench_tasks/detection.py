@@ -46,7 +46,8 @@ class Detection(Task):
         """Train neck and head on the label fraction and evaluate them on the test rows.
 
         Raises:
-            VlpbenchError: if the training fraction has no box, or sizes or numbers of the settings do not fit together.
+            VlpbenchError: if a stratified training fraction has no box, or sizes, numbers or names of the settings do
+                not fit.
         """
         settings = cell.settings
         if not isinstance(settings, DetectionSettings):
@@ -73,15 +74,16 @@ class Detection(Task):
                 "val_images": len(cell.val_rows),
                 **_count(predictions),
             },
-            selection=selected.describe("highest validation map_40_75, the last of equals"),
+            selection=selected.describe(f"highest validation {settings.select_on}, the {settings.ties} of equals"),
             predictions=predictions,
         )
 
 
 def _check(cell: Cell, settings: DetectionSettings) -> int:
     """Boxes in the training fraction; what cannot be trained is refused."""
-    if settings.headline not in Detection.card.metrics:
-        raise VlpbenchError(f"[detection] headline = {settings.headline!r} is none of {list(Detection.card.metrics)}.")
+    for field, metric in (("headline", settings.headline), ("select_on", settings.select_on)):
+        if metric not in Detection.card.metrics:
+            raise VlpbenchError(f"[detection] {field} = {metric!r} is none of {list(Detection.card.metrics)}.")
     if cell.dataset.image_size % STRIDES[-1] != 0:
         raise VlpbenchError(
             f"detection of {cell.dataset.name!r}: the image side {cell.dataset.image_size} is no multiple of "
@@ -95,7 +97,7 @@ def _check(cell: Cell, settings: DetectionSettings) -> int:
             "takes nine and three."
         )
     boxes = sum(box.width > 0 and box.height > 0 for boxes in cell.dataset.boxes(cell.train_rows) for box in boxes)
-    if boxes == 0:
+    if boxes == 0 and settings.sampling == "stratified":
         raise VlpbenchError(
             f"detection of {cell.dataset.name!r}: none of the {len(cell.train_rows)} images of the training fraction "
             "has a box of "

@@ -5,17 +5,37 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vlpbench.errors import VlpbenchError
 from vlpbench.protocol import ClassificationSettings
 from vlpbench.task import Report
+from vlpbench_tasks.schedule import batches_of
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 REPORT_EVERY = 10
+
+
+class Examples(Protocol):
+    """Training images: features that may differ each time they are taken, and what they should be classified as."""
+
+    @property
+    def targets(self) -> Float[Tensor, "n classes"]:
+        """0, 1, or NaN where unknown, on the device."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Numbers a feature has."""
+        ...
+
+    def take(self, positions: Int[Tensor, " b"]) -> Float[Tensor, "b features"]:
+        """Features of the images at these positions."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -29,6 +49,15 @@ class Features:
 
     inputs: Float[Tensor, "n features"]
     targets: Float[Tensor, "n classes"]
+
+    @property
+    def width(self) -> int:
+        """Numbers a feature has."""
+        return self.inputs.shape[1]
+
+    def take(self, positions: Int[Tensor, " b"]) -> Float[Tensor, "b features"]:
+        """Features of the images at these positions."""
+        return self.inputs[positions]
 
 
 @dataclass(frozen=True)
@@ -61,29 +90,30 @@ def softmax_cross_entropy(logits: Float[Tensor, "n classes"], targets: Float[Ten
 
 
 def fit_linear(
-    train: Features, val: Features, settings: ClassificationSettings, *, loss: Loss, seed: int, report: Report
+    train: Examples, val: Features, settings: ClassificationSettings, *, loss: Loss, seed: int, report: Report
 ) -> Chosen:
     """Train with AdamW; keep the epoch with the lowest validation loss.
 
     Patience counts only after `min_steps`; where `max_epochs` of a small fraction are fewer steps than that, there
     are more epochs. The procedure (constant rate, no hidden layer) is that of MGCA,
-    mgca/models/ssl_finetuner.py:18-19, 105-137.
+    mgca/models/ssl_finetuner.py:18-19, 105-137. With `drop_last`, an epoch has whole batches only, or one that is not.
 
     Raises:
         VlpbenchError: if no epoch has a finite validation loss.
     """
     generator = torch.Generator().manual_seed(seed)
-    layer = _layer(train.inputs.shape[1], train.targets.shape[1], seed).to(train.inputs.device)
+    count, device = len(train.targets), train.targets.device
+    layer = _layer(train.width, train.targets.shape[1], seed).to(device)
     optimiser = torch.optim.AdamW(layer.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    per_epoch = math.ceil(len(train.inputs) / settings.batch_size)
+    per_epoch = batches_of(count, settings.batch_size, drop_last=settings.drop_last)
     epochs = max(settings.max_epochs, math.ceil(settings.min_steps / per_epoch))
     best: tuple[float, int, dict[str, Tensor]] = (math.inf, 0, {})
     stale = step = 0
     for _ in range(epochs):
-        order = torch.randperm(len(train.inputs), generator=generator).to(train.inputs.device)
-        for rows in torch.split(order, settings.batch_size):
+        order = torch.randperm(count, generator=generator).to(device)
+        for rows in torch.split(order, settings.batch_size)[:per_epoch]:
             optimiser.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss(layer(train.inputs[rows]), train.targets[rows]))
+            torch.autograd.backward(loss(layer(train.take(rows)), train.targets[rows]))
             optimiser.step()
             step += 1
         with torch.no_grad():

@@ -8,6 +8,7 @@ per cell, and a process runs many.
 from __future__ import annotations
 
 import csv
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
@@ -24,6 +25,7 @@ from vlpbench.errors import VlpbenchError
 from vlpbench.features import ENCODE_BATCH
 from vlpbench.protocol import DetectionSettings, SegmentationSettings
 from vlpbench.task import Cell
+from vlpbench_tasks.schedule import plan_schedule, shuffle_epochs, shuffle_rows
 
 Maps = tuple[Tensor, ...]
 REPORT_EVERY = 10
@@ -31,7 +33,13 @@ BACKBONE_PREFIX = "backbone."
 
 
 class FrozenMaps(nn.Module):
-    """The backbone of an OpenMMLab model: passes maps that were computed before, and encodes images."""
+    """The backbone of an OpenMMLab model: passes maps that were computed before, and encodes images.
+
+    Attributes:
+        drifts: whether the encoder changes in training, so that no map can be computed before.
+    """
+
+    drifts = False
 
     def __init__(self, encoder: Backbone, levels: Sequence[int]) -> None:
         """Keep the frozen encoder and the positions of the maps that the neck or head wants."""
@@ -51,6 +59,10 @@ class FrozenMaps(nn.Module):
         super().train(mode)
         self.encoder.eval()
         return self
+
+    def moving(self) -> frozenset[str]:
+        """Names of its tensors that training changes."""
+        return frozenset()
 
 
 def compute_in(module: nn.Module, precision: torch.dtype) -> None:
@@ -93,34 +105,51 @@ class Selected:
         return {"rule": rule, "step": self.step, "value": value, "steps": self.steps}
 
 
-def shuffle_rows(rows: Int[np.ndarray, " n"], size: int, seed: int) -> Iterator[Int[np.ndarray, " size"]]:
-    """Endless batches of one size; every row once, in a new order, before any comes again."""
-    generator = torch.Generator().manual_seed(seed)
-    waiting = np.empty(0, dtype=rows.dtype)
-    while True:
-        while len(waiting) < size:
-            waiting = np.concatenate([waiting, rows[torch.randperm(len(rows), generator=generator).numpy()]])
-        yield waiting[:size]
-        waiting = waiting[size:]
+def stream_batches(
+    cell: Cell, settings: SegmentationSettings | DetectionSettings, *, drifts: bool
+) -> Iterator[tuple[Int[np.ndarray, " b"], Maps | UInt8[Tensor, "b h w"]]]:
+    """Endless shuffled training batches with their maps, or with their images where maps would not stay the same.
+
+    Args:
+        cell: training rows and seed.
+        settings: whether epochs count, and whether images are augmented.
+        drifts: whether the encoder changes in training.
+    """
+    size = settings.batch_size
+    if settings.max_epochs:
+        order = shuffle_epochs(cell.train_rows, size, cell.seed, drop_last=settings.drop_last)
+    else:
+        order = shuffle_rows(cell.train_rows, size, cell.seed)
+    if drifts or settings.augmentation != "none":
+        return ((rows, torch.from_numpy(cell.dataset.images(rows)).to(cell.device)) for rows in order)
+    return stream_maps(cell, order, size)
 
 
-def stream_maps(cell: Cell, size: int) -> Iterator[tuple[Int[np.ndarray, " size"], Maps]]:
-    """Endless shuffled training batches with their maps."""
-    order = shuffle_rows(cell.train_rows, size, cell.seed)
+def stream_maps(
+    cell: Cell, order: Iterator[Int[np.ndarray, " b"]], size: int
+) -> Iterator[tuple[Int[np.ndarray, " b"], Maps]]:
+    """Endless training batches of up to `size` rows with their maps."""
     # maps that are not cached are encoded in full batches, so small training batches share one
     together = 1 if cell.features.fits else max(1, ENCODE_BATCH // size)
     while True:
-        batches = [next(order) for _ in range(together)]
+        batches = list(itertools.islice(order, together))
         maps = cell.features.maps(np.concatenate(batches))
-        for position, rows in enumerate(batches):
-            yield rows, tuple(level[position * size : (position + 1) * size] for level in maps)
+        start = 0
+        for rows in batches:
+            yield rows, tuple(level[start : start + len(rows)] for level in maps)
+            start += len(rows)
 
 
-def walk_maps(cell: Cell, rows: Int[np.ndarray, " n"]) -> Iterator[tuple[Int[np.ndarray, " b"], Maps]]:
-    """The given rows once, in order, in batches with their maps."""
-    for start in range(0, len(rows), ENCODE_BATCH):
-        batch = rows[start : start + ENCODE_BATCH]
-        yield batch, cell.features.maps(batch)
+def walk_inputs(
+    model: Any, cell: Cell, rows: Int[np.ndarray, " n"], size: int = ENCODE_BATCH
+) -> Iterator[tuple[Int[np.ndarray, " b"], Maps | Float[Tensor, "b 3 h w"]]]:
+    """The given rows once, in order, in batches of what the model takes: maps, or images where its encoder drifts."""
+    for start in range(0, len(rows), size):
+        batch = rows[start : start + size]
+        if model.backbone.drifts:
+            yield batch, cell.backbone.normalise(torch.from_numpy(cell.dataset.images(batch)).to(cell.device))
+        else:
+            yield batch, cell.features.maps(batch)
 
 
 def fit(
@@ -128,14 +157,15 @@ def fit(
     cell: Cell,
     settings: SegmentationSettings | DetectionSettings,
     *,
-    collate: Callable[[Int[np.ndarray, " b"], Maps], dict[str, Any]],
+    collate: Callable[[Int[np.ndarray, " b"], Maps | UInt8[Tensor, "b h w"]], dict[str, Any]],
     look: Callable[[], float],
     lower_is_better: bool,
+    ties: str = "last",
 ) -> Selected:
     """Train everything but the backbone with AdamW, and leave the model with the weights of the best look.
 
-    A look is taken every `validate_every` steps and after the last one. Among equal or undefined highest values the
-    last counts; patience counts looks that are not strictly better than the best before.
+    A look is taken at the intervals of the schedule and after the last step. Patience counts looks that are not
+    strictly better than the best before. What drifts in the backbone belongs to the weights.
 
     Args:
         model: an MMEngine `BaseModel` whose backbone is a `FrozenMaps`.
@@ -143,7 +173,8 @@ def fit(
         settings: optimiser, schedule and patience.
         collate: a batch as the model's `train_step` takes it.
         look: a number on the validation split.
-        lower_is_better: whether the lowest look is the best, rather than the highest.
+        lower_is_better: whether the lowest look is the best, the first of equals, rather than the highest.
+        ties: which of equal or undefined highest looks counts, the "last" or the "first".
 
     Raises:
         VlpbenchError: if the training loss, or every validation loss, is not finite.
@@ -151,21 +182,21 @@ def fit(
     parameters = [value for name, value in model.named_parameters() if not name.startswith(BACKBONE_PREFIX)]
     optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     wrapper = OptimWrapper(optimiser)
-    best = Best(lower_is_better)
+    schedule = plan_schedule(settings, len(cell.train_rows))
+    best = Best(lower_is_better, ties)
     log: list[tuple[int, float, float]] = []
     step = 0
-    for step, (rows, maps) in zip(
-        range(1, settings.max_steps + 1), stream_maps(cell, settings.batch_size), strict=False
-    ):
+    batches = stream_batches(cell, settings, drifts=model.backbone.drifts)
+    for step, (rows, inputs) in zip(range(1, schedule.steps + 1), batches, strict=False):
         model.train()
-        losses = model.train_step(collate(rows, maps), wrapper)
-        is_look = step % settings.validate_every == 0 or step == settings.max_steps
+        losses = model.train_step(collate(rows, inputs), wrapper)
+        is_look = schedule.looks_at(step)
         if step % REPORT_EVERY == 0 or is_look:
             loss = float(losses["loss"].detach())
             _check(loss, step, cell)
             value = _look(model, look) if is_look else math.nan
             log.append((step, loss, value))
-            cell.report(step, settings.max_steps, f"loss {loss:.3f}")
+            cell.report(step, schedule.steps, f"loss {loss:.3f}")
             if is_look and best.offer(step, value, model) >= settings.patience:
                 break
     best.restore(model)
@@ -176,25 +207,29 @@ def fit(
 class Best:
     """The best look so far, with the weights it was taken of."""
 
-    def __init__(self, lower_is_better: bool) -> None:
-        """Start with nothing."""
+    def __init__(self, lower_is_better: bool, ties: str = "last") -> None:
+        """Start with nothing; `ties` says which of equal highest values is kept."""
         self.step = 0
         self.value = math.nan
         self._sign = -1.0 if lower_is_better else 1.0
-        self._ties = not lower_is_better
+        self._ties = not lower_is_better and ties == "last"
+        self._takes_first = not lower_is_better and ties == "first"
         self._key = -math.inf
         self._stale = 0
         self._state: dict[str, Tensor] = {}
 
-    def offer(self, step: int, value: float, model: nn.Module) -> int:
+    def offer(self, step: int, value: float, model: Any) -> int:
         """Keep the weights if the value is the best; return how many looks ago it was last exceeded."""
         key = self._sign * value if math.isfinite(value) else -math.inf
-        self._stale = 0 if key > self._key else self._stale + 1
-        if key > self._key or (self._ties and key == self._key):
+        better = key > self._key or (self._takes_first and not self._state)
+        self._stale = 0 if better else self._stale + 1
+        if better or (self._ties and key == self._key):
             self.step, self.value, self._key = step, value, key
-            state = model.state_dict()
+            moving = {BACKBONE_PREFIX + name for name in model.backbone.moving()}
             self._state = {
-                name: tensor.clone() for name, tensor in state.items() if not name.startswith(BACKBONE_PREFIX)
+                name: tensor.clone()
+                for name, tensor in model.state_dict().items()
+                if not name.startswith(BACKBONE_PREFIX) or name in moving
             }
         return self._stale
 

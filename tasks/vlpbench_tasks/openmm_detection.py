@@ -7,15 +7,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
+from torch import Tensor
 
 from vlpbench.box import Box
 from vlpbench.precision import resolve_precision
 from vlpbench.protocol import DetectionSettings
 from vlpbench.task import Cell
 from vlpbench_tasks.box_metrics import Scored, score, tabulate
-from vlpbench_tasks.openmm import FrozenMaps, Maps, Selected, compute_in, fit, walk_maps
+from vlpbench_tasks.drifting import DriftingMaps
+from vlpbench_tasks.openmm import FrozenMaps, Maps, Selected, compute_in, fit, walk_inputs
 from vlpbench_tasks.openmm_ext import prepare_openmm
+from vlpbench_tasks.openmm_released import ReleasedHead, reset_weights
+from vlpbench_tasks.schedule import whole_batches
 
 prepare_openmm()  # before the first import of mmdet, which needs mmcv's extension
 
@@ -46,8 +50,8 @@ def build_detector(cell: Cell, settings: DetectionSettings) -> Any:
     """MMDetection's YOLOV3 on the cell's frozen backbone; neck and head are the same for the same seed.
 
     Losses, their weights and the assigner are those of MMDetection's
-    configs/yolo/yolov3_d53_8xb8-ms-608-273e_coco.py. Every part is named by its class: names would be looked up in
-    whichever OpenMMLab registry the process used last.
+    configs/yolo/yolov3_d53_8xb8-ms-608-273e_coco.py, unless the protocol asks for the released ones. Every part is
+    named by its class: names would be looked up in whichever OpenMMLab registry the process used last.
     """
     card = cell.backbone.card
     levels = [card.strides.index(stride) for stride in reversed(STRIDES)]
@@ -66,12 +70,16 @@ def build_detector(cell: Cell, settings: DetectionSettings) -> Any:
         nms={"type": "nms", "iou_threshold": settings.nms_threshold},
         max_per_img=settings.max_detections,
     )
-    backbone = {"type": FrozenMaps, "encoder": cell.backbone, "levels": levels}
+    slot = DriftingMaps if settings.batchnorm == "drifting" else FrozenMaps
+    backbone = {"type": slot, "encoder": cell.backbone, "levels": levels}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(cell.seed)
         model = YOLOV3(backbone, neck, _head(cell, settings), train_cfg={"assigner": ASSIGNER}, test_cfg=test)
         # not the model's own init_weights: it would walk into the frozen backbone
-        model.bbox_head.init_weights()
+        if settings.initial_weights == "torch":
+            reset_weights(model.neck, model.bbox_head)
+        else:
+            model.bbox_head.init_weights()
     for part in (model.neck, model.bbox_head):
         compute_in(part, resolve_precision(settings.precision, cell.device))
     return model.to(cell.device)
@@ -83,8 +91,10 @@ def _head(cell: Cell, settings: DetectionSettings) -> dict[str, Any]:
     side = cell.dataset.image_size
     sizes = [tuple(round(part * side, 3) for part in anchor) for anchor in settings.anchors]
     widths = settings.neck_channels
+    released = {name for name in ("yolo_loss", "postprocessing") if getattr(settings, name) == "released"}
+    kind = {"type": ReleasedHead, "released": released} if released else {"type": YOLOV3Head}
     return {
-        "type": YOLOV3Head,
+        **kind,
         "num_classes": len(cell.dataset.label_names),
         "in_channels": list(widths),
         "out_channels": [2 * width for width in widths],
@@ -104,34 +114,40 @@ def _head(cell: Cell, settings: DetectionSettings) -> dict[str, Any]:
 
 def fit_detector(model: Any, cell: Cell, settings: DetectionSettings) -> Selected:
     """Train neck and head, keeping the weights of the highest validation mAP."""
-    ids, targets = cell.dataset.image_ids(cell.val_rows), cell.dataset.boxes(cell.val_rows)
+    val_rows = whole_batches(cell.val_rows, settings.batch_size) if settings.drop_last else cell.val_rows
+    ids, targets = cell.dataset.image_ids(val_rows), cell.dataset.boxes(val_rows)
 
-    def collate(rows: Int[np.ndarray, " b"], maps: Maps) -> dict[str, Any]:
-        return {"inputs": maps, "data_samples": _samples(cell, rows)}
+    def collate(rows: Int[np.ndarray, " b"], inputs: Maps | UInt8[Tensor, "b h w"]) -> dict[str, Any]:
+        if isinstance(inputs, Tensor):
+            inputs = cell.backbone.normalise(inputs)
+        return {"inputs": inputs, "data_samples": _samples(cell, rows)}
 
     def look() -> float:
-        found = predict_boxes(model, cell, cell.val_rows)
-        return score(tabulate(ids, found, targets), settings.max_detections)["map_40_75"]
+        found = predict_boxes(model, cell, val_rows)
+        return score(tabulate(ids, found, targets), settings.max_detections)[settings.select_on]
 
-    return fit(model, cell, settings, collate=collate, look=look, lower_is_better=False)
+    return fit(model, cell, settings, collate=collate, look=look, lower_is_better=False, ties=settings.ties)
 
 
 @torch.no_grad()
 def predict_boxes(model: Any, cell: Cell, rows: Int[np.ndarray, " n"]) -> list[list[Scored]]:
-    """Boxes of each row with their scores, in pixels of the prepared square and cut at its border."""
+    """Boxes of each row with their scores, in pixels of the prepared square, cut at its border unless as released."""
     model.eval()
     threshold = model.test_cfg.score_thr
+    cut = getattr(model.bbox_head, "cuts_boxes", True)
     found: list[list[Scored]] = []
-    for batch, maps in walk_maps(cell, rows):
-        for sample in model.predict(maps, _samples(cell, batch), rescale=False):
+    for batch, inputs in walk_inputs(model, cell, rows):
+        for sample in model.predict(inputs, _samples(cell, batch), rescale=False):
             # mmdet puts the threshold on either factor of the score; below it, no box suppressed one above it
             instances = sample.pred_instances[sample.pred_instances.scores >= threshold]
-            found.append(_boxes(instances, cell.dataset.label_names, cell.dataset.image_size))
+            if cut:
+                instances.bboxes = instances.bboxes.clamp(0, cell.dataset.image_size)
+            found.append(_boxes(instances, cell.dataset.label_names))
     return found
 
 
-def _boxes(instances: Any, names: Sequence[str], size: int) -> list[Scored]:
-    corners = instances.bboxes.clamp(0, size).cpu().double().tolist()
+def _boxes(instances: Any, names: Sequence[str]) -> list[Scored]:
+    corners = instances.bboxes.cpu().double().tolist()
     scores: list[float] = instances.scores.cpu().double().tolist()
     labels: list[int] = instances.labels.cpu().tolist()
     return [

@@ -12,11 +12,16 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from vlpbench.data.source import IGNORED
+from vlpbench.features import ENCODE_BATCH
 from vlpbench.precision import resolve_precision
 from vlpbench.protocol import SegmentationSettings
 from vlpbench.task import Cell
-from vlpbench_tasks.openmm import FrozenMaps, Maps, Selected, compute_in, fit, walk_maps
+from vlpbench_tasks.augmentation import scale_and_rotate, start_draws
+from vlpbench_tasks.drifting import DriftingMaps
+from vlpbench_tasks.log_dice import LogDiceLoss
+from vlpbench_tasks.openmm import FrozenMaps, Maps, Selected, compute_in, fit, walk_inputs
 from vlpbench_tasks.openmm_ext import prepare_openmm
+from vlpbench_tasks.schedule import whole_batches
 
 prepare_openmm()  # before the first import of mmseg, which pulls in mmdet
 
@@ -173,7 +178,7 @@ def build_segmentor(cell: Cell, settings: SegmentationSettings) -> Any:
         "decoder_channels": settings.decoder_channels,
         "loss_decode": [
             {"type": FocalLoss, "gamma": settings.focal_gamma, "weight": settings.focal_weight},
-            {"type": DiceLoss},
+            {"type": LogDiceLoss if settings.dice_loss == "minus log" else DiceLoss},
         ],
     }
     if len(set(card.strides)) == 1:
@@ -185,7 +190,8 @@ def build_segmentor(cell: Cell, settings: SegmentationSettings) -> Any:
             "in_channels": card.channels,
             "image_size": cell.dataset.image_size,
         }
-    backbone = {"type": FrozenMaps, "encoder": cell.backbone, "levels": range(len(card.channels))}
+    slot = DriftingMaps if settings.batchnorm == "drifting" else FrozenMaps
+    backbone = {"type": slot, "encoder": cell.backbone, "levels": range(len(card.channels))}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(cell.seed)
         model = EncoderDecoder(backbone, head, test_cfg=ConfigDict(mode="whole"))
@@ -198,16 +204,26 @@ def build_segmentor(cell: Cell, settings: SegmentationSettings) -> Any:
 
 def fit_segmentor(model: Any, cell: Cell, settings: SegmentationSettings) -> Selected:
     """Train the head, keeping the weights of the lowest validation loss."""
+    generator = start_draws(cell.seed)
+    val_rows, size = cell.val_rows, ENCODE_BATCH
+    if settings.drop_last:
+        # the Dice term is taken over a batch, so the loss depends on how many images that is
+        val_rows, size = whole_batches(val_rows, settings.batch_size), settings.batch_size
 
-    def collate(rows: Int[np.ndarray, " b"], maps: Maps) -> dict[str, Any]:
-        return {"inputs": maps, "data_samples": _samples(cell, rows)}
+    def collate(rows: Int[np.ndarray, " b"], inputs: Maps | UInt8[Tensor, "b h w"]) -> dict[str, Any]:
+        masks = _masks(cell, rows)
+        if isinstance(inputs, Tensor):
+            if settings.augmentation != "none":
+                inputs, masks = scale_and_rotate(inputs, masks, generator)
+            inputs = cell.backbone.normalise(inputs)
+        return {"inputs": inputs, "data_samples": _wrap(masks)}
 
     def look() -> float:
         total = 0.0
-        for rows, maps in walk_maps(cell, cell.val_rows):
-            losses = model(maps, _samples(cell, rows), mode="loss")
+        for rows, inputs in walk_inputs(model, cell, val_rows, size):
+            losses = model(inputs, _samples(cell, rows), mode="loss")
             total += float(model.parse_losses(losses)[0]) * len(rows)
-        return total / len(cell.val_rows)
+        return total / len(val_rows)
 
     return fit(model, cell, settings, collate=collate, look=look, lower_is_better=True)
 
@@ -218,16 +234,25 @@ def predict_masks(model: Any, cell: Cell, rows: Int[np.ndarray, " n"]) -> UInt8[
     model.eval()
     masks = [
         sample.pred_sem_seg.data[0].to(torch.uint8).cpu().numpy()
-        for batch, maps in walk_maps(cell, rows)
-        for sample in model(maps, _samples(cell, batch), mode="predict")
+        for batch, inputs in walk_inputs(model, cell, rows)
+        for sample in model(inputs, _samples(cell, batch), mode="predict")
     ]
     return np.stack(masks)
 
 
 def _samples(cell: Cell, rows: Int[np.ndarray, " b"]) -> list[SegDataSample]:
-    size = (cell.dataset.image_size, cell.dataset.image_size)
+    return _wrap(_masks(cell, rows))
+
+
+def _masks(cell: Cell, rows: Int[np.ndarray, " b"]) -> UInt8[Tensor, "b h w"]:
+    return torch.from_numpy(cell.dataset.masks(rows)).to(cell.device)
+
+
+def _wrap(masks: UInt8[Tensor, "b h w"]) -> list[SegDataSample]:
+    """Masks as mmseg takes them."""
+    size = (masks.shape[1], masks.shape[2])
     samples = []
-    for mask in torch.from_numpy(cell.dataset.masks(rows).astype(np.int64)).to(cell.device):
+    for mask in masks.long():
         sample = SegDataSample(metainfo={"img_shape": size, "ori_shape": size, "pad_shape": size})
         sample.gt_sem_seg = PixelData(data=mask[None])
         samples.append(sample)

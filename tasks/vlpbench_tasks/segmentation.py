@@ -49,8 +49,8 @@ class Segmentation(Task):
         """Train the decoder on the label fraction and evaluate it on the test rows.
 
         Raises:
-            VlpbenchError: if the training fraction has no foreground pixel, or the protocol names too few decoder
-            channels.
+            VlpbenchError: if a stratified training fraction has no foreground pixel, or the protocol names too few
+                decoder channels.
         """
         settings = cell.settings
         if not isinstance(settings, SegmentationSettings):
@@ -99,7 +99,7 @@ def _check(cell: Cell, settings: SegmentationSettings) -> int:
             f"{strides[-1]} is decoded in {steps} doublings and needs as many numbers."
         )
     positive = int((cell.dataset.masks(cell.train_rows) == 1).any(axis=(1, 2)).sum())
-    if positive == 0:
+    if positive == 0 and settings.sampling == "stratified":
         raise VlpbenchError(
             f"segmentation of {cell.dataset.name!r}: none of the {len(cell.train_rows)} images of the training "
             "fraction has a "

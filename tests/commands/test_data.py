@@ -90,7 +90,9 @@ def test_src_may_name_the_release_itself(suite: str, tmp_path: Path, prepared: P
 def test_names_that_are_not_there_show_those_that_are(suite: str, tmp_path: Path, prepared: Prepared) -> None:
     with pytest.raises(UnknownNameError, match=r"No dataset named 'wart'.*Near: ward"):
         prepare_request("wart", suite=suite, folder=None, size=None, settings={})
-    with pytest.raises(VlpbenchError, match=r"No prepared data named 'other'.*found there: ward.*data prepare other --src"):
+    with pytest.raises(
+        VlpbenchError, match=r"No prepared data named 'other'.*found there: ward.*data prepare other --src"
+    ):
         command.verify_data("other", folder=None, work=tmp_path / "work")
 
 

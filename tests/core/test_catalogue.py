@@ -87,7 +87,7 @@ def plugins(tmp_path: Path) -> tuple[Path, ...]:
 
 
 def printed(name: str, plugins: tuple[Path, ...], capsys: Captured) -> str:
-    describe(name, plugins=plugins)
+    describe(name, kind="", plugins=plugins)
     return capsys.readouterr().out
 
 
@@ -180,6 +180,6 @@ def test_an_initialisation_is_described_with_its_switches_and_without_a_recipe(
 
 def test_unknown_names_show_their_neighbours() -> None:
     with pytest.raises(UnknownNameError, match="Near: sista"):
-        describe("sist", plugins=())
+        describe("sist", kind="", plugins=())
     with pytest.raises(UnknownNameError, match="Near: methods"):
         list_names("method", plugins=())

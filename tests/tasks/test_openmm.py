@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vlpbench.backbone import Backbone, Preprocessing
 from vlpbench.errors import VlpbenchError
 from vlpbench.task import Cell
-from vlpbench_tasks.openmm import FrozenMaps, Selected, compute_in, fit, shuffle_rows, stream_maps
+from vlpbench_tasks.openmm import FrozenMaps, Selected, compute_in, fit, stream_batches
 
 MakeCell = Callable[..., Cell]
 
@@ -31,7 +31,7 @@ class Pixel(BaseModel):
         return {"loss": -self.number.sum()}
 
 
-def run(cell: Cell, values: list[float], *, lower: bool) -> tuple[Pixel, Selected, list[float]]:
+def run(cell: Cell, values: list[float], *, lower: bool, ties: str = "last") -> tuple[Pixel, Selected, list[float]]:
     """Fit with scripted looks; also the number at every look."""
     model = Pixel(cell.backbone)
     left, seen = iter(values), []
@@ -42,7 +42,15 @@ def run(cell: Cell, values: list[float], *, lower: bool) -> tuple[Pixel, Selecte
         return next(left)
 
     settings: Any = cell.settings
-    selected = fit(model, cell, settings, collate=lambda rows, maps: {"inputs": maps}, look=look, lower_is_better=lower)
+    selected = fit(
+        model,
+        cell,
+        settings,
+        collate=lambda rows, maps: {"inputs": maps},
+        look=look,
+        lower_is_better=lower,
+        ties=ties,
+    )
     return model, selected, seen
 
 
@@ -67,6 +75,25 @@ def test_last_of_equal_highest_looks_is_kept(make_cell: MakeCell) -> None:
     assert selected.describe("rule") == {"rule": "rule", "step": 7, "value": "undefined", "steps": 7}
 
 
+def test_first_of_equal_highest_looks_is_kept_where_the_protocol_says_so(make_cell: MakeCell) -> None:
+    cell = make_cell("segmentation", batch_size=4, max_steps=20, validate_every=2, patience=2)
+    model, selected, seen = run(cell, [math.nan, math.nan, 0.0, 0.0, -1.0], lower=False, ties="first")
+    assert (selected.step, selected.value, selected.steps) == (6, 0.0, 10)
+    assert model.number.item() == seen[2]
+    # an undefined first look is kept too, and patience counts from it
+    _, selected, _ = run(cell, [math.nan] * 9, lower=False, ties="first")
+    assert (selected.step, selected.steps) == (2, 6)
+
+
+def test_epochs_and_steps_both_end_a_run(make_cell: MakeCell) -> None:
+    epochs = {"batch_size": 8, "validate_every_epochs": 2, "max_epochs": 5, "drop_last": True}
+    # 36 images: four whole batches an epoch
+    _, selected, seen = run(make_cell("segmentation", max_steps=0, **epochs), [0.5, 0.4, 0.3], lower=True)
+    assert (selected.steps, len(seen), selected.step) == (20, 3, 20)
+    _, selected, seen = run(make_cell("segmentation", max_steps=10, **epochs), [0.5, 0.4], lower=True)
+    assert (selected.steps, len(seen)) == (10, 2)
+
+
 def test_no_finite_validation_loss_is_an_error(make_cell: MakeCell) -> None:
     cell = make_cell("segmentation", batch_size=4, max_steps=2, validate_every=1)
     with pytest.raises(VlpbenchError, match="No look at the validation split"):
@@ -79,27 +106,35 @@ def test_divergence_is_an_error(make_cell: MakeCell) -> None:
         run(cell, [1.0, 1.0], lower=True)
 
 
-def test_small_fraction_is_repeated_in_new_orders() -> None:
-    rows = np.array([3, 5, 8])
-    order = shuffle_rows(rows, 2, seed=0)
-    taken = np.concatenate([next(order) for _ in range(30)])
-    assert taken.shape == (60,)
-    epochs = taken.reshape(20, 3)
-    assert all(sorted(epoch) == [3, 5, 8] for epoch in epochs.tolist())
-    assert len({tuple(epoch) for epoch in epochs.tolist()}) > 1
-    again = shuffle_rows(rows, 2, seed=0)
-    assert np.array_equal(taken, np.concatenate([next(again) for _ in range(30)]))
-
-
 def test_maps_are_those_of_the_rows_with_and_without_a_cache(make_cell: MakeCell) -> None:
-    streams = [stream_maps(make_cell("segmentation", cache_gb=gigabytes), 6) for gigabytes in (1.0, 0.0)]
-    cell = make_cell("segmentation")
+    cells = [make_cell("segmentation", cache_gb=gigabytes, batch_size=6) for gigabytes in (1.0, 0.0)]
+    streams: list[Any] = [stream_batches(cell, cell.settings, drifts=False) for cell in cells]  # type: ignore[arg-type]
+    cell = cells[0]
     for _ in range(12):
         (rows, maps), (same, computed) = next(streams[0]), next(streams[1])
         assert np.array_equal(rows, same)
         for level, other, right in zip(maps, computed, cell.features.maps(rows), strict=True):
             assert torch.equal(level, right)
             torch.testing.assert_close(other, right)
+
+
+def test_batches_of_an_epoch_have_their_maps_with_and_without_a_cache(make_cell: MakeCell) -> None:
+    short = {"batch_size": 10, "max_epochs": 2, "rows": np.arange(23)}
+    for gigabytes in (1.0, 0.0):
+        cell = make_cell("segmentation", cache_gb=gigabytes, **short)
+        stream: Any = stream_batches(cell, cell.settings, drifts=False)  # type: ignore[arg-type]
+        batches = [next(stream) for _ in range(7)]
+        assert [len(rows) for rows, _ in batches] == [10, 10, 3, 10, 10, 3, 10]
+        for rows, maps in batches:
+            torch.testing.assert_close(maps[4], cell.features.maps(rows)[4])
+
+
+@pytest.mark.parametrize("changed", [{"augmentation": "scale and rotate"}, {}])
+def test_images_are_handed_out_where_maps_would_not_stay_the_same(make_cell: MakeCell, changed: dict[str, str]) -> None:
+    cell = make_cell("segmentation", **changed)
+    stream: Any = stream_batches(cell, cell.settings, drifts=not changed)  # type: ignore[arg-type]
+    rows, images = next(stream)
+    assert torch.equal(images, torch.from_numpy(cell.dataset.images(rows)))
 
 
 def test_backbone_slot_passes_maps_and_encodes_images(make_cell: MakeCell) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -126,6 +127,37 @@ def test_losses_are_the_textbook_ones() -> None:
     nothing = torch.full((2, 6, 6), IGNORED)
     assert FocalLoss(2.0, 10.0)(inputs, nothing).item() == 0
     assert DiceLoss()(inputs, nothing).item() == 0
+
+
+def test_the_released_dice_term_is_the_one_counted_pixel_by_pixel() -> None:
+    from vlpbench_tasks.log_dice import LogDiceLoss
+
+    rng = np.random.default_rng(1)
+    logits = rng.normal(size=(3, 1, 5, 4))
+    targets = [rng.integers(0, 2, (3, 5, 4)), np.zeros((3, 5, 4), dtype=np.int64)]
+    for target in targets:
+        target[1, 2:] = IGNORED
+        overlap = share = truth = 0.0
+        for place in np.ndindex(3, 5, 4):
+            if target[place] == IGNORED:
+                continue
+            probability = 1 / (1 + math.exp(-logits[place[0], 0, place[1], place[2]]))
+            overlap += probability * float(target[place])
+            share += probability
+            truth += float(target[place])
+        expected = -math.log((2 * overlap + 1) / (share + truth + 1))
+        assert expected > 0.1
+        assert LogDiceLoss()(torch.tensor(logits), torch.tensor(target)).item() == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(("word", "name"), [("one minus", "DiceLoss"), ("minus log", "LogDiceLoss")])
+def test_the_protocol_names_the_dice_term(make_cell: MakeCell, word: str, name: str) -> None:
+    from vlpbench_tasks.openmm_segmentation import build_segmentor
+
+    cell = make_cell("segmentation", dice_loss=word)
+    settings: Any = cell.settings
+    losses = build_segmentor(cell, settings).decode_head.loss_decode
+    assert [type(loss).__name__ for loss in losses] == ["FocalLoss", name]
 
 
 def test_batch_norm_and_parameters_of_the_backbone_are_out_of_reach(make_cell: MakeCell) -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vlpbench.cards import APPROXIMATE, EXTRA_SUPERVISION, Card, MethodCard, SourceCard, TaskCard
+from vlpbench.commands.protocol_page import print_protocol
 from vlpbench.errors import UnknownNameError
 from vlpbench.protocol import load_protocol, protocol_names
 from vlpbench.registry import REGISTRY
@@ -43,32 +44,50 @@ def list_names(what: str, *, plugins: tuple[Path, ...]) -> None:
         console.print(f"plug-in not loaded: {module} ({reason})", style="red", markup=False)
 
 
-def describe(name: str, *, plugins: tuple[Path, ...]) -> None:
+def describe(name: str, *, kind: str, plugins: tuple[Path, ...]) -> None:
     """Print everything known of a name.
+
+    Args:
+        name: of a method, task, source, protocol or suite.
+        kind: which of them, "" for the first that has the name.
+        plugins: files with methods or sources.
 
     Raises:
         UnknownNameError: if nothing has that name.
     """
     _take(plugins)
     console = Console(soft_wrap=True)
-    if name in REGISTRY.names("method"):
+    known = {
+        "method": REGISTRY.names("method"),
+        "task": REGISTRY.names("task"),
+        "source": REGISTRY.names("source"),
+        "protocol": protocol_names(),
+        "suite": suite_names(),
+    }
+    if kind and kind not in known:
+        raise UnknownNameError("kind of thing to describe", kind, known)
+    kinds = [one for one in known if name in known[one] and kind in ("", one)]
+    if not kinds and name.endswith(".toml"):
+        kinds = ["suite"]
+    if not kinds:
+        choices = known[kind] if kind else [choice for names in known.values() for choice in names]
+        raise UnknownNameError(kind or "method, task, source, protocol or suite", name, choices)
+    _describe(console, kinds[0], name)
+    for other in kinds[1:]:
+        console.print(f"The {other} of this name: vlpbench describe {other} {name}", style="dim", highlight=False)
+
+
+def _describe(console: Console, kind: str, name: str) -> None:
+    if kind == "method":
         from vlpbench.commands.method_page import print_method
 
         print_method(console, name)
-        return
-    for kind in ("task", "source"):
-        if name in REGISTRY.names(kind):
-            _card(console, kind, REGISTRY.card(kind, name))
-            return
-    if name in protocol_names():
-        _protocol(console, name)
-    elif name in suite_names() or name.endswith(".toml"):
+    elif kind == "protocol":
+        print_protocol(console, name)
+    elif kind == "suite":
         _suite(console, name)
     else:
-        known = [*REGISTRY.names("method"), *REGISTRY.names("task"), *REGISTRY.names("source")]
-        raise UnknownNameError(
-            "method, task, source, protocol or suite", name, [*known, *protocol_names(), *suite_names()]
-        )
+        _card(console, kind, REGISTRY.card(kind, name))
 
 
 def _take(plugins: tuple[Path, ...]) -> None:
@@ -161,16 +180,6 @@ def _card(console: Console, kind: str, card: Card) -> None:
                 console.print(f"    - {item}", markup=False, highlight=False)
         else:
             console.print(f"  {field.name}: {value}", markup=False, highlight=False)
-
-
-def _protocol(console: Console, name: str) -> None:
-    protocol = load_protocol(name)
-    console.print(f"protocol {name}, version {protocol.version}: {protocol.title}", style="bold", highlight=False)
-    for task, settings in protocol.settings.items():
-        table = _grid(task, "field", "value", "source")
-        for field in fields(settings):
-            table.add_row(field.name, str(getattr(settings, field.name)), protocol.sources[f"{task}.{field.name}"])
-        console.print(table)
 
 
 def _suite(console: Console, name: str) -> None:

@@ -15,6 +15,7 @@ from vlpbench.canonical import content_hash
 from vlpbench.data.fractions import sample_fraction
 from vlpbench.data.prepared import Prepared
 from vlpbench.data.splits import SPLITS
+from vlpbench.data.uniform_fraction import draw_uniform
 from vlpbench.errors import UnknownNameError, VlpbenchError
 from vlpbench.splits import CLEAN
 from vlpbench.splits.catalogue import find_recipe, named_split, shared_patients
@@ -104,8 +105,15 @@ class Dataset:
         kept: Int[np.ndarray, " kept"] = rows[self._annotated[rows]]
         return kept
 
-    def train_fraction(self, fraction: float, *, seed: int) -> Int[np.ndarray, " sampled"]:
-        """Training rows of a label fraction: the split's own list where it has one, else a stratified sample.
+    def train_fraction(
+        self, fraction: float, *, seed: int, sampling: str = "stratified"
+    ) -> Int[np.ndarray, " sampled"]:
+        """Training rows of a label fraction: the split's own list where it has one, else a sample.
+
+        Args:
+            fraction: in (0, 1].
+            seed: of a stratified sample.
+            sampling: "stratified", or "uniform" for the one draw of released code.
 
         Raises:
             VlpbenchError: for a fraction outside (0, 1].
@@ -113,7 +121,12 @@ class Dataset:
         if fraction in self.named.fractions:
             return self._kept(self.named.fractions[fraction])
         train = self.splits["train"]
-        sampled: Int[np.ndarray, " sampled"] = train[sample_fraction(self.strata(train), fraction, seed=seed)]
+        drawn = (
+            draw_uniform(len(train), fraction)
+            if sampling == "uniform"
+            else sample_fraction(self.strata(train), fraction, seed=seed)
+        )
+        sampled: Int[np.ndarray, " sampled"] = train[drawn]
         return sampled
 
     @cached_property

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
-import shutil
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -18,23 +15,17 @@ from jaxtyping import UInt8
 
 from vlpbench.canonical import cannot_write, canonical_json, content_hash
 from vlpbench.cards import SourceCard
-from vlpbench.data.decoding import UnreadableImageError
-from vlpbench.data.geometry import Geometry
-from vlpbench.data.source import BadAnnotationError, ImageRow, Pixels, Source, SourceRequest
-from vlpbench.data.splits import assign_splits
-from vlpbench.errors import BadInputError
+from vlpbench.data.lock import hold_lock
+from vlpbench.data.manifest import manifest_hash
+from vlpbench.data.shards import PartialFolder
+from vlpbench.data.source import ImageRow, Source, SourceRequest
+from vlpbench.data.splits import SPLITS, assign_splits
+from vlpbench.data.squares import Problem, read_square, read_squares
+from vlpbench.errors import BadInputError, VlpbenchError
 from vlpbench.registry import REGISTRY
 
 FORMAT_VERSION = 2
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong with one image; a fatal one stops the run by itself."""
-
-    text: str
-    fatal: bool
 
 
 @dataclass(frozen=True)
@@ -87,12 +78,14 @@ def prepare(request: SourceRequest, work: Path, *, jobs: int, progress: Progress
     """Open the prepared folder of a request, making it first where there is none.
 
     The folder appears in one step, when it is whole; its name holds a hash of the request and of the source's stamp.
+    Work under way lies beside it, in a hidden folder: a call that is interrupted loses at most the shard it is at, and
+    the next one carries on. One process at a time prepares; others wait for it.
 
     Args:
         request: what to prepare.
         work: folder under which `prepared/` lies.
         jobs: processes that decode.
-        progress: told how many of how many images are done.
+        progress: told how many of how many images are done, those of an earlier call among them.
 
     Raises:
         BadInputError: listing every bad row, or every unreadable image when they are more than the suite allows.
@@ -114,7 +107,10 @@ def prepare(request: SourceRequest, work: Path, *, jobs: int, progress: Progress
     }
     folder = work / "prepared" / f"{source.label}-{content_hash(identity, 16)}"
     if not (folder / "prepared.json").is_file():
-        _write(request, source, folder, jobs, progress)
+        # Neither the deal nor what is tolerated changes a pixel: work under way serves another of these as well.
+        decoded = {name: value for name, value in identity.items() if name not in ("split", "max_unreadable")}
+        working = folder.parent / f".{source.label}-{content_hash(decoded, 16)}.partial"
+        _write(request, source, folder, working, jobs=jobs, progress=progress)
     return Prepared(folder)
 
 
@@ -131,56 +127,45 @@ def open_source(request: SourceRequest) -> Source:
     return source
 
 
-def _write(request: SourceRequest, source: Source, folder: Path, jobs: int, progress: Progress | None) -> None:
+def _write(
+    request: SourceRequest, source: Source, folder: Path, working: Path, *, jobs: int, progress: Progress | None
+) -> None:
+    """Make the folder, unless another process does so in the meantime."""
     rows = source.rows()
     if not rows:
         raise BadInputError(f"The dataset {request.data.name!r} has no images.", [])
-    descriptions = source.descriptions()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        with hold_lock(working.with_suffix(".lock"), folder.name):
+            if (folder / "prepared.json").is_file():
+                return
+            if folder.exists():
+                raise VlpbenchError(
+                    f"{folder} holds no prepared.json, so it is no prepared data. Move or remove it and run the same "
+                    "command again."
+                )
+            with PartialFolder(working, rows, size=request.image_size) as work:
+                _fill(source, rows, work, request.image_size, jobs=jobs, progress=progress)
+                problems = work.problems()
+                _refuse(request, problems, len(rows))
+                del rows
+                _finish(request, source, work.manifest(), [problem.text for problem in problems], work.prepared)
+                work.become(folder)
     except OSError as error:
         raise cannot_write(folder, error) from error
-    try:
-        records, problems = _fill(request, source, rows, temporary, jobs, progress)
-        _finish(request, records, problems, descriptions, temporary)
-        temporary.chmod(0o755)
-        if not folder.exists():
-            temporary.replace(folder)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _fill(
-    request: SourceRequest, source: Source, rows: Sequence[ImageRow], folder: Path, jobs: int, progress: Progress | None
-) -> tuple[list[dict[str, object]], list[str]]:
-    """Write the arrays; manifest rows, and what is wrong with the images left out."""
-    from joblib import Parallel, delayed
-
-    size = request.image_size
-    images = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=(len(rows), size, size))
-    masked = sum(row.has_mask for row in rows)
-    masks = np.lib.format.open_memmap(folder / "masks.npy", mode="w+", dtype=np.uint8, shape=(masked, size, size))
-    pool: Any = Parallel(n_jobs=jobs, return_as="generator", pre_dispatch=f"{8 * jobs}")
-    records: list[dict[str, object]] = []
-    problems: list[Problem] = []
-    mask_count = 0
-    for row, result in zip(rows, pool(delayed(_square)(source, row, size) for row in rows), strict=True):
-        if isinstance(result, Problem):
-            problems.append(result)
-        else:
-            images[len(records)] = result.image
-            mask_row = -1
-            if result.mask is not None:
-                masks[mask_count] = result.mask
-                mask_row, mask_count = mask_count, mask_count + 1
-            records.append(_record(row, result, mask_row))
+    source: Source, rows: Sequence[ImageRow], work: PartialFolder, size: int, *, jobs: int, progress: Progress | None
+) -> None:
+    """Read every row that is not there yet."""
+    done = work.carry_on(partial(read_square, source, size=size))
+    if done and progress is not None:
+        progress(done, len(rows))
+    for result in read_squares(source, rows[done:], size, jobs=jobs):
+        work.add(result)
         if progress is not None:
-            progress(len(records) + len(problems), len(rows))
-    _refuse(request, problems, len(rows))
-    return records, [problem.text for problem in problems]
+            progress(work.done, len(rows))
 
 
 def _refuse(request: SourceRequest, problems: list[Problem], count: int) -> None:
@@ -192,77 +177,34 @@ def _refuse(request: SourceRequest, problems: list[Problem], count: int) -> None
             fatal,
             next_step="Mend the rows or files named above and run the same command again.",
         )
-    if len(problems) > request.data.max_unreadable * count:
+    if len(problems) > request.data.max_unreadable * count or len(problems) == count:
         raise BadInputError(
-            f"{len(problems)} of {count} images of {request.data.name!r} cannot be used, more than the share "
-            f"{request.data.max_unreadable:g} that the suite allows (max_unreadable):",
+            f"{len(problems)} of {count} images of {request.data.name!r} cannot be used; the suite allows a share of "
+            f"{request.data.max_unreadable:g} (max_unreadable):",
             [problem.text for problem in problems],
-            next_step="Mend or remove these files, or raise max_unreadable in the suite.",
+            next_step="Mend or remove these files, or raise max_unreadable in the suite, and run the same command "
+            "again: what comes before the first mended file is not read anew.",
         )
 
 
-def _square(source: Source, row: ImageRow, size: int) -> Pixels | Problem:
-    """Pixels of one row inside the square, boxes moved with them; or what is wrong with them."""
-    try:
-        pixels = source.read(row)
-    except (UnreadableImageError, BadAnnotationError) as error:
-        return Problem(f"{row.source_path or row.image_id}: {error}", fatal=isinstance(error, BadAnnotationError))
-    geometry = Geometry(pixels.height, pixels.width, size)
-    mask = None if pixels.mask is None else geometry.resize(pixels.mask, nearest=True)
-    boxes = row.boxes if pixels.boxes is None else pixels.boxes
-    moved = tuple(geometry.move(box) for box in boxes)
-    return Pixels(geometry.resize(pixels.image), mask, pixels.height, pixels.width, moved, pixels.content)
-
-
-def _record(row: ImageRow, pixels: Pixels, mask_row: int) -> dict[str, object]:
-    """A manifest row."""
-    rewritten = {"labels", "facts", "triplets", "entities", "boxes", "has_mask"}
-    triplets = None if row.triplets is None else [[said.entity, said.position, said.present] for said in row.triplets]
-    return {
-        **{key: value for key, value in asdict(row).items() if key not in rewritten},
-        **({"content": pixels.content} if pixels.content else {}),
-        **{f"label:{name}": value for name, value in row.labels.items()},
-        **{f"fact:{name}": value for name, value in row.facts.items()},
-        "triplets": "" if triplets is None else json.dumps(triplets, ensure_ascii=False),
-        "entities": "" if row.entities is None else json.dumps(row.entities, ensure_ascii=False),
-        "boxes": json.dumps([asdict(box) for box in pixels.boxes or ()]),
-        "mask_row": mask_row,
-        "height": pixels.height,
-        "width": pixels.width,
-    }
-
-
 def _finish(
-    request: SourceRequest,
-    records: list[dict[str, object]],
-    problems: list[str],
-    descriptions: Mapping[str, str],
-    folder: Path,
+    request: SourceRequest, source: Source, manifest: pd.DataFrame, unreadable: list[str], folder: Path
 ) -> None:
     """Write manifest and facts; the arrays keep spare rows at the end where images were unreadable."""
-    manifest = pd.DataFrame.from_records(records)
+    descriptions = dict(source.descriptions())
     manifest["split"] = assign_splits(manifest, shares=request.data.split, seed=request.data.split_seed)
     manifest.to_parquet(folder / "manifest.parquet", index=False)
-    listed = [
-        {key: (None if isinstance(value, float) and math.isnan(value) else value) for key, value in record.items()}
-        for record in manifest.drop(columns=["split", "source_path"]).to_dict(orient="records")
-    ]
-    content = {
-        "format": FORMAT_VERSION,
-        "size": request.image_size,
-        "rows": listed,
-        "descriptions": dict(descriptions),
-    }
     facts = {
         "name": request.data.name,
         "title": request.data.title,
         "source": request.data.source,
         "image_size": request.image_size,
-        "fingerprint": content_hash(content, 32),
+        "fingerprint": manifest_hash(manifest, descriptions, size=request.image_size, version=FORMAT_VERSION),
         "images": len(manifest),
         "patients": int(manifest["patient"].nunique()),
-        "splits": {name: int((manifest["split"] == name).sum()) for name in ("train", "val", "test")},
-        "descriptions": dict(descriptions),
-        "unreadable": problems,
+        "splits": {name: int((manifest["split"] == name).sum()) for name in SPLITS},
+        "counts": dict(source.counts()),
+        "descriptions": descriptions,
+        "unreadable": unreadable,
     }
     (folder / "prepared.json").write_text(canonical_json(facts) + "\n", encoding="utf-8")

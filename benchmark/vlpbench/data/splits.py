@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 
@@ -14,8 +16,8 @@ def assign_splits(manifest: pd.DataFrame, *, shares: tuple[int, int, int], seed:
     """Split names per row: the source's own where it gives them, else drawn by patient.
 
     Patients are dealt into as many folds as the shares add up to (scikit-learn's StratifiedGroupKFold, stratified by
-    the
-    combination of known labels); the first folds train, the next validate, the last test.
+    the combination of known labels); the first folds train, the next validate, the last test. Where the source gives
+    train and test only, the patients of train are dealt in the same way, and the last folds validate.
 
     Args:
         manifest: with columns patient, split and `label:<name>`.
@@ -26,16 +28,26 @@ def assign_splits(manifest: pd.DataFrame, *, shares: tuple[int, int, int], seed:
         BadInputError: for a split name other than train, val and test, rows with and without a split mixed, or fewer
             patients than folds.
     """
-    given = manifest["split"].fillna("").astype(str)
-    if (given != "").any():
-        wrong = manifest.index[~given.isin(SPLITS)]
-        if len(wrong):
-            listed = [f"row {row + 1} ({manifest['image_id'][row]}): split is {given[row]!r}" for row in wrong]
-            raise BadInputError("Every row needs a split of train, val or test, or none has one:", listed)
-        return list(given)
+    given = manifest["split"].fillna("").astype(str).to_numpy(dtype=object)
+    train, val, _ = shares
+    if (given == "").all():
+        fold_of = _deal(manifest, sum(shares), seed)
+        return ["train" if fold < train else "val" if fold < train + val else "test" for fold in fold_of]
+    wrong = np.flatnonzero(~np.isin(given.astype(str), SPLITS))
+    if len(wrong):
+        ids = manifest["image_id"].to_numpy()
+        listed = [f"row {row + 1} ({ids[row]}): split is {given[row]!r}" for row in wrong]
+        raise BadInputError("Every row needs a split of train, val or test, or none has one:", listed)
+    if set(given) == {"train", "test"}:
+        rows = np.flatnonzero(given == "train")
+        given[rows[_deal(manifest.iloc[rows], train + val, seed) >= train]] = "val"
+    return [str(name) for name in given]
+
+
+def _deal(manifest: pd.DataFrame, folds: int, seed: int) -> np.ndarray:
+    """A fold per row; patients stay together."""
     from sklearn.model_selection import StratifiedGroupKFold
 
-    folds = sum(shares)
     patients = manifest["patient"].to_numpy()
     if len(set(patients)) < folds:
         raise BadInputError(
@@ -43,13 +55,14 @@ def assign_splits(manifest: pd.DataFrame, *, shares: tuple[int, int, int], seed:
             [],
             next_step="Add patients, or give a split column with train, val and test.",
         )
-    strata = _strata(manifest, folds)
     fold_of = np.empty(len(manifest), dtype=int)
     dealer = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
-    for fold, (_, rows) in enumerate(dealer.split(np.zeros(len(manifest)), strata, patients)):
-        fold_of[rows] = fold
-    train, val, _ = shares
-    return ["train" if fold < train else "val" if fold < train + val else "test" for fold in fold_of]
+    with warnings.catch_warnings():
+        # The class of the rare may itself have fewer members than there are folds.
+        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
+        for fold, (_, rows) in enumerate(dealer.split(np.zeros(len(manifest)), _strata(manifest, folds), patients)):
+            fold_of[rows] = fold
+    return fold_of
 
 
 def _strata(manifest: pd.DataFrame, folds: int) -> np.ndarray:
@@ -57,7 +70,8 @@ def _strata(manifest: pd.DataFrame, folds: int) -> np.ndarray:
     labels = manifest[[column for column in manifest.columns if column.startswith("label:")]]
     if labels.shape[1] == 0:
         return np.zeros(len(manifest), dtype=int)
-    combined = labels.fillna(-1).astype(int).astype(str).agg("".join, axis=1)
-    counts = combined.map(combined.value_counts())
-    codes, _ = pd.factorize(combined.where(counts >= folds, "rare"))
+    values = np.ascontiguousarray(labels.fillna(-1).to_numpy(dtype=np.int64))
+    combined, _ = pd.factorize(values.view(np.dtype((np.void, values.dtype.itemsize * values.shape[1]))).ravel())
+    counts = np.bincount(combined)[combined]
+    codes, _ = pd.factorize(np.where(counts >= folds, combined, -1))
     return np.asarray(codes)

@@ -131,6 +131,9 @@ def _read(path: Path, problems: list[str]) -> Report | None:
     except (ParseError, ValueError, LookupError, OSError) as error:
         problems.append(f"{path.name}: not well-formed XML ({error})")
         return None
+    if root is None:
+        problems.append(f"{path.name}: not well-formed XML (no element)")
+        return None
     return _report(root, path, problems)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import UInt8
 
-from vlpbench.data.decoding import UnreadableImageError, read_grey
+from vlpbench.data.decoding import read_picture
 from vlpbench.data.source import ImageRow, Pixels, Source, SourceRequest
 from vlpbench.errors import BadInputError, UnknownNameError, VlpbenchError
 from vlpbench.sources.confined import confined
@@ -120,26 +119,14 @@ class Release(Source):
             UnreadableImageError: if it cannot be decoded.
         """
         path = self.folder / row.source_path
-        image, (height, width) = read_grey(path, at_least=self.request.image_size)
-        mask = self.draw_mask(row, height, width) if row.has_mask else None
-        return Pixels(image, mask, height, width, content=file_hash(path))
+        # At the size itself, a second reduction would blur what the first one left (benchmark/speed/README.md).
+        picture = read_picture(path, at_least=2 * self.request.image_size)
+        mask = self.draw_mask(row, picture.height, picture.width) if row.has_mask else None
+        return Pixels(picture.grey, mask, picture.height, picture.width, content=picture.sha256[:32])
 
     def draw_mask(self, row: ImageRow, height: int, width: int) -> UInt8[np.ndarray, "height width"]:
         """Mask of a row that has one, at the size of the file's image: 0, 1, or 255 for pixels that do not count."""
         raise NotImplementedError
-
-
-def file_hash(path: Path) -> str:
-    """Hash of a file's bytes, 32 hexadecimal digits.
-
-    Raises:
-        UnreadableImageError: if it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:32]
-    except OSError as error:
-        raise UnreadableImageError(str(error)) from error
 
 
 def index_images(folder: Path, suffixes: Sequence[str]) -> dict[str, list[Path]]:

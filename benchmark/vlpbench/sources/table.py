@@ -125,10 +125,11 @@ class TableSource(Source):
         boxes = self._boxes(frame, problems)
         rows = [row for line, entry in lines(frame) if (row := self._row(line, entry, boxes, problems)) is not None]
         names = frame[self.options["image"]]
+        repeated = names.duplicated().to_numpy()
         problems.extend(
-            f"{self.table.name} row {line + 2}: image {name!r} stands in an earlier row too"
-            for line, name in enumerate(names)
-            if name and names.duplicated().iloc[line]
+            f"{self.table.name} row {line + 2}: image {names.iloc[line]!r} stands in an earlier row too"
+            for line in np.flatnonzero(repeated)
+            if names.iloc[line]
         )
         self._described(problems)
         self._refuse(problems)

@@ -61,10 +61,12 @@ def split_as_benchx(manifest: pd.DataFrame) -> NamedSplit:
 def _drawn_by_line(manifest: pd.DataFrame, *, recipe: str, share: float, fractions: tuple[float, ...]) -> NamedSplit:
     """Validation is a share of the training lines, whether their images are there or not."""
     _require(manifest, recipe=recipe, version="9A")
-    row_at = _row_at(manifest, "train")
+    row_at: Rows = _row_at(manifest, "train")
     train, val = draw_two(np.arange(len(row_at)), share, seed=0)
     lines = pd.Series(train)
-    drawn = {size: lines.sample(frac=size, random_state=42).to_numpy() for size in fractions}
+    drawn: dict[float, Rows] = {
+        size: np.asarray(lines.sample(frac=size, random_state=42), dtype=np.int64) for size in fractions
+    }
     return NamedSplit(
         _there(row_at[train]),
         _there(row_at[val]),

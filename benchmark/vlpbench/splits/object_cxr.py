@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from vlpbench.errors import VlpbenchError
+from vlpbench.splits.draw import draw_two
 from vlpbench.splits.recipe import NamedSplit, Rows, SplitRecipe
 
 MGCA = "https://github.com/HKU-MedAI/MGCA, mgca/preprocess/object_cxr.py"
@@ -44,10 +45,7 @@ def assign_benchx(manifest: pd.DataFrame) -> NamedSplit:
 
 
 def _carved(manifest: pd.DataFrame, *, share: float) -> NamedSplit:
-    from sklearn.model_selection import train_test_split
-
-    listed = _official(manifest, "train")
-    train, val = train_test_split(listed, test_size=share, random_state=0)
+    train, val = draw_two(_official(manifest, "train"), share, seed=0)
     return NamedSplit(train, val, _official(manifest, "dev"))
 
 
@@ -62,12 +60,10 @@ def _official(manifest: pd.DataFrame, name: str) -> Rows:
 
 def _fractions(manifest: pd.DataFrame, train: Rows) -> Iterator[tuple[float, Rows]]:
     """Fractions as released: the part that a draw sets aside; none where the images are too few to stratify."""
-    from sklearn.model_selection import train_test_split
-
-    positive = manifest["label:foreign_object"].to_numpy()[train]
+    positive = manifest["label:foreign_object"].to_numpy()
     for fraction in FRACTIONS:
         try:
-            _, kept = train_test_split(train, test_size=fraction, stratify=positive, random_state=42)
+            _, kept = draw_two(train, fraction, seed=42, labels=positive)
         except ValueError:
             continue
         yield fraction, kept

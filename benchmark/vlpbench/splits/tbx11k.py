@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from vlpbench.errors import VlpbenchError
+from vlpbench.splits.draw import draw_two
 from vlpbench.splits.recipe import NamedSplit, Rows, SplitRecipe
 
 FRACTIONS = (0.01, 0.1)
@@ -19,15 +20,13 @@ def assign_benchx(manifest: pd.DataFrame) -> NamedSplit:
     Raises:
         VlpbenchError: if there are too few images to stratify.
     """
-    from sklearn.model_selection import train_test_split
-
     known = np.flatnonzero(manifest["boxes_known"].to_numpy())
     names = manifest["image_id"].astype(str).to_numpy(dtype=object)
     listed = known[np.argsort(names[known], kind="stable")]
     target = manifest["label:tuberculosis"].to_numpy()
     try:
-        train, rest = train_test_split(listed, test_size=0.3, stratify=target[listed], random_state=42)
-        val, test = train_test_split(rest, test_size=0.5, stratify=target[rest], random_state=42)
+        train, rest = draw_two(listed, 0.3, seed=42, labels=target)
+        val, test = draw_two(rest, 0.5, seed=42, labels=target)
     except ValueError as error:
         raise VlpbenchError(f"TBX11K cannot be split 70 : 15 : 15 by tuberculosis: {error}") from error
     return NamedSplit(train, val, test, dict(_fractions(train, target)))
@@ -35,11 +34,9 @@ def assign_benchx(manifest: pd.DataFrame) -> NamedSplit:
 
 def _fractions(train: Rows, target: np.ndarray) -> Iterator[tuple[float, Rows]]:
     """Fractions as released: what a draw leaves; none where the images are too few to stratify."""
-    from sklearn.model_selection import train_test_split
-
     for fraction in FRACTIONS:
         try:
-            kept, _ = train_test_split(train, test_size=1 - fraction, stratify=target[train], random_state=42)
+            kept, _ = draw_two(train, 1 - fraction, seed=42, labels=target)
         except ValueError:
             continue
         yield fraction, kept

@@ -62,7 +62,7 @@ class HuggingFaceWriter(Writer):
             raise self._unreachable(ValueError(f"it has no room for an answer of {max_new_tokens} tokens"))
 
     @cached_property
-    def identity(self) -> Mapping[str, object]:
+    def identity(self) -> Mapping[str, object]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Commit of the repository, or a hash of the folder's files, which takes seconds a gigabyte."""
         version: dict[str, object] = {"revision": self.revision}
         if self.folder is not None:
@@ -128,9 +128,10 @@ class HuggingFaceWriter(Writer):
         try:
             with quietly():
                 tokenizer = AutoTokenizer.from_pretrained(self.name, revision=self._at, trust_remote_code=False)
-                model = kind.from_pretrained(
+                model: Any = kind.from_pretrained(
                     self.name, revision=self._at, weights_only=True, trust_remote_code=False
-                ).to(self.device)
+                )
+                model.to(self.device)
         except UNUSABLE as error:
             raise self._unreachable(error) from error
         # A decoder goes on from the end of the prompt, so padding stands before it.

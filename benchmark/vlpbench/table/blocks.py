@@ -11,7 +11,9 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from vlpbench.protocol import SETTINGS
 from vlpbench.record import Record, latest_attempts
+from vlpbench.settings import later_defaults
 from vlpbench.suite import Suite
 from vlpbench.table.cells import Row
 from vlpbench.table.layout import Layout
@@ -266,7 +268,12 @@ def _changed_settings(old: Record, new: Record) -> list[str]:
 
 def _judgement(record: Record) -> dict[str, Any]:
     version = record.provenance.get("protocol", {}).get("version")
-    return {"protocol version": version, **record.provenance.get("settings", {})}
+    kind = SETTINGS.get(record.spec.task)
+    return {
+        "protocol version": version,
+        **(later_defaults(kind) if kind else {}),
+        **record.provenance.get("settings", {}),
+    }
 
 
 def _grouped(records: Iterable[Record], key: Callable[[Record], Key]) -> dict[Key, list[Record]]:
