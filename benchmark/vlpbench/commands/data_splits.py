@@ -155,7 +155,8 @@ def _print_difference(prepared: Prepared, pages: list[SplitPage], names: tuple[s
 def _write(prepared: Prepared, page: SplitPage, out: Path, console: Console) -> None:
     """One split as a list that `--splits` reads again."""
     ids = prepared.manifest["image_id"].to_numpy()
-    target = out / ("-".join([source_of(prepared), page.name, *page.tasks]) + ".csv")
+    name = prepared.folder.name.rsplit("-", 1)[0]
+    target = out / ("-".join([name, page.name, *page.tasks]) + ".csv")
     with atomic_path(target) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["image_id", "split"])
