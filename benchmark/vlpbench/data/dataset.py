@@ -119,7 +119,7 @@ class Dataset:
             VlpbenchError: for a fraction outside (0, 1].
         """
         if fraction in self.named.fractions:
-            return self._kept(self.named.fractions[fraction])
+            return self._kept(self.named.fractions[fraction])[: self.limit]
         train = self.splits["train"]
         drawn = (
             draw_uniform(len(train), fraction)
