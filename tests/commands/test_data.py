@@ -186,3 +186,14 @@ def test_half_of_a_sheet_is_annotated_where_that_is_possible(prepared: Prepared)
     assert len(set(rows)) == 8
     assert boxed[rows].sum() == 4
     assert len(choose_rows(prepared, 99, seed=1, split="")) == 24
+
+
+def test_the_list_says_what_is_prepared_here(
+    prepared: Prepared, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepared.folder.rename(prepared.folder.with_name("table-" + "0" * 16))
+    capsys.readouterr()
+    command.list_data(work=tmp_path / "work", plugins=())
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "table whatever is in it; prepared here: 24 images at 32 px" in printed
+    assert "rsna classification, segmentation, detection; not prepared here size: about 3.7 GB licence:" in printed

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.padding import Padding
+from rich.text import Text
 
 from vlpbench.canonical import writable_folder
 from vlpbench.cards import SourceCard
@@ -34,22 +34,23 @@ MARKS = {"ok": "[green]ok[/green]", "note": "[yellow]note[/yellow]", "broken": "
 def list_data(*, work: Path, plugins: tuple[Path, ...]) -> None:
     """Print every source with what it serves, its licence, how to get it, and whether it is prepared here."""
     load_plugins(plugins)
-    table = Table(box=box.SIMPLE_HEAD, collapse_padding=True)
-    table.add_column("name", no_wrap=True)
-    for column in ("tasks", "licence", "how to get it", "size", "prepared here"):
-        table.add_column(column, overflow="fold")
+    console = Console()
     for name in REGISTRY.names("source"):
         card = source_card(name)
-        table.add_row(name, ", ".join(card.tasks) or "-", card.licence, card.how, card.size or "-", _state(card, work))
-    console = Console()
-    console.print(table)
+        served = ", ".join(card.tasks) or "whatever is in it"
+        console.print(Text.assemble((name, "bold"), f"  {served}; {_state(card, work)}"))
+        told = {"size": card.size, "licence": card.licence, "get it": card.how}
+        for title, text in told.items():
+            if text:
+                console.print(Padding(Text.assemble((f"{title}: ", "dim"), text), (0, 0, 0, 4)))
     console.print("Next: vlpbench describe NAME, then vlpbench data prepare NAME --src FOLDER", highlight=False)
 
 
 def _state(card: SourceCard, work: Path) -> str:
     """Sizes that are prepared under the work folder."""
     found = prepared_folders(card.name, work)
-    return ", ".join(f"{one.facts['images']} at {one.facts['image_size']} px" for one in found) or "no"
+    sizes = ", ".join(f"{one.facts['images']:,} images at {one.facts['image_size']} px" for one in found)
+    return f"prepared here: {sizes}" if found else "not prepared here"
 
 
 def prepare_data(
