@@ -119,7 +119,8 @@ def _print_page(page: SplitPage, console: Console) -> None:
     line(page.recipe.rule if page.recipe is not None else CLEAN_RULE)
     if page.recipe is not None:
         line(page.recipe.source, "dim")
-        line("published: " + ", ".join(f"{part} {count:,}" for part, count in page.recipe.counts.items()))
+        counts = ", ".join(f"{part} {count:,}" for part, count in page.recipe.counts.items())
+        line(f"published: {counts or 'no sizes'}")
     if page.sizes:
         line("here: " + ", ".join(f"{part} {count:,}" for part, count in page.sizes.items()))
         line(f"sha256 of the ids: {page.digest}")
