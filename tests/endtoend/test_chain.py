@@ -153,6 +153,8 @@ def test_detection_on_a_transformer_is_refused_with_a_reason(
         (["--fractions", "0"], "lies in (0, 1]"),
         (["--seeds", "one"], "Seeds are whole numbers"),
         (["--protocol", "cleen"], "No protocol named 'cleen'. Near: clean"),
+        (["--splits", "mgca-2022"], "No split of phantom for classification named 'mgca-2022'. Known: clean"),
+        (["--splits", "nowhere.csv"], "No split file at nowhere.csv"),
         (["--arch", "resnet81"], "No architecture named 'resnet81'"),
         (["--set", "epoch=3"], "No recipe setting named 'epoch'. Near: epochs"),
         (["--set", "epochs=many"], "expected int"),

@@ -15,6 +15,8 @@ from vlpbench.plan import Request
 from vlpbench.pretraining.recipe import METHODS, OPTIONS
 from vlpbench.protocol import load_protocol
 from vlpbench.registry import REGISTRY
+from vlpbench.splits import CLEAN
+from vlpbench.splits.catalogue import find_recipe
 from vlpbench.suite import Suite, load_suite
 
 
@@ -77,6 +79,7 @@ def resolve(arguments: Arguments) -> Request:
         device=resolve_device(arguments.device),
         jobs=arguments.jobs if arguments.jobs is not None else os.cpu_count() or 1,
     )
+    _check_splits(request)
     require_data(request)
     return request
 
@@ -165,3 +168,15 @@ def _names(kind: str, text: str, known: list[str]) -> tuple[str, ...]:
                 REGISTRY.card(kind, name)  # raises with near names and the plug-ins that failed to load
             raise UnknownNameError(kind, name, known)
     return names
+
+
+def _check_splits(request: Request) -> None:
+    """Refuse a split that a pair does not have, before its data is prepared for hours."""
+    for pair in request.pairs:
+        data = request.suite.datasets[pair.dataset]
+        name = request.splits if request.splits is not None else data.splits
+        if name.endswith(".csv"):
+            if not Path(name).is_file():
+                raise VlpbenchError(f"No split file at {name}. Expected a CSV with the columns image_id and split.")
+        elif name != CLEAN:
+            find_recipe(data.source, pair.task, name)
