@@ -18,6 +18,7 @@ from vlpbench.canonical import cannot_write
 from vlpbench.data.dataset import Dataset
 from vlpbench.errors import UnavailableError, VlpbenchError
 from vlpbench.features import FrozenFeatures
+from vlpbench.patients import patients_file, write_patients
 from vlpbench.plan import Plan, PlannedCell, open_task
 from vlpbench.precision import precision_name, resolve_precision
 from vlpbench.pretraining.recipe import Recipe
@@ -90,6 +91,7 @@ def execute(plan: Plan, watcher: Watcher, *, force: bool = False) -> Outcome:
 def _execute(plan: Plan, watcher: Watcher, *, force: bool) -> Outcome:
     device = torch.device(plan.request.device)
     _note_data(plan, watcher)
+    _keep_patients(plan)
     outcome = Outcome()
     total = sum(len(plan.cells(method)) for method in plan.request.methods)
     number = 0
@@ -116,6 +118,21 @@ def _note_data(plan: Plan, watcher: Watcher) -> None:
             watcher.note(f"{name}: {len(unreadable)} image(s) could not be read and are left out:\n{listed}")
     if "corpus" in plan.prepared:
         watcher.note("corpus: " + ", ".join(f"{count} {what}" for what, count in plan.corpus.counts.items()))
+
+
+def _keep_patients(plan: Plan) -> None:
+    """Keep who the test patients are beside the results, for results that were there before as well."""
+    for pair, dataset in plan.datasets.items():
+        file = patients_file(
+            plan.request.results,
+            suite=plan.request.suite.name,
+            task=pair.task,
+            dataset=pair.dataset,
+            fingerprint=dataset.fingerprint,
+            split_hash=dataset.split_hash,
+        )
+        rows = dataset.splits["test"]
+        write_patients(file, dataset.image_ids(rows), dataset.prepared.manifest["patient"].to_numpy()[rows].tolist())
 
 
 def _pretrain(plan: Plan, method: str, device: torch.device, watcher: Watcher) -> None:

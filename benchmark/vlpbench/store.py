@@ -82,7 +82,7 @@ class RecordStore:
         records: list[Record] = []
         problems: list[str] = []
         folder = self.root / "records"
-        for path in sorted((folder if suite is None else folder / _component(suite)).rglob("*.json")):
+        for path in sorted((folder if suite is None else folder / component(suite)).rglob("*.json")):
             try:
                 records.append(self._read(path))
             except VlpbenchError as problem:
@@ -109,7 +109,7 @@ class RecordStore:
         return pd.read_parquet(path)
 
     def _folder(self, kind: str, spec: RunSpec) -> Path:
-        return self.root / kind / _component(spec.suite) / _component(spec.task) / _component(spec.dataset)
+        return self.root / kind / component(spec.suite) / component(spec.task) / component(spec.dataset)
 
     def _attempts(self, spec: RunSpec, key: str) -> dict[int, Path]:
         """Record files of a key by attempt."""
@@ -159,7 +159,7 @@ def _stem(key: str, attempt: int) -> str:
     return key if attempt == 1 else f"{key}.{attempt}"
 
 
-def _component(name: str) -> str:
+def component(name: str) -> str:
     """A name that is to be one folder of a path."""
     if not re.fullmatch(r"[^\W_][\w.+\- ]*", name):
         raise VlpbenchError(

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from vlpbench.backbone import Backbone, BackboneCard
 from vlpbench.cards import TaskCard
 from vlpbench.data.dataset import Dataset
+from vlpbench.errors import VlpbenchError
 from vlpbench.features import FrozenFeatures
 from vlpbench.protocol import Settings
 
@@ -97,3 +98,49 @@ class Task(ABC):
     @abstractmethod
     def run(self, cell: Cell) -> TaskResult:
         """Train the head on the label fraction and evaluate it on the test rows."""
+
+    def score(self, predictions: pd.DataFrame, settings: Settings, headline: str) -> Mapping[str, float]:
+        """Every metric of the card from stored predictions, as `run` gives them; nothing is trained.
+
+        Args:
+            predictions: of a `TaskResult`.
+            settings: those the cell was judged by.
+            headline: metric printed in tables.
+
+        Raises:
+            VlpbenchError: if the task cannot do without training.
+        """
+        del predictions, settings, headline
+        raise VlpbenchError(f"The task {self.card.name} computes no metric from stored predictions (Task.score).")
+
+    def images(self, predictions: pd.DataFrame) -> pd.DataFrame:
+        """The test images of stored predictions, in the order that weights of `resample` refer to.
+
+        Returns:
+            One row per image: `image_id`, and `stratum`, a text that says what the image shows, for stratified samples.
+
+        Raises:
+            VlpbenchError: if the task cannot tell.
+        """
+        del predictions
+        raise VlpbenchError(f"The task {self.card.name} names no images of its predictions (Task.images).")
+
+    def resample(
+        self, predictions: pd.DataFrame, settings: Settings, metric: str, weights: Int[np.ndarray, "samples images"]
+    ) -> Float[np.ndarray, " samples"]:
+        """One metric under many samples of the test images; with all weights 1 it is that of `score`.
+
+        Args:
+            predictions: of a `TaskResult`.
+            settings: those the cell was judged by.
+            metric: one of the card's.
+            weights: how often each image of `images` is in each sample.
+
+        Returns:
+            The metric of each sample, NaN where it is undefined.
+
+        Raises:
+            VlpbenchError: if the task cannot weigh images.
+        """
+        del predictions, settings, metric, weights
+        raise VlpbenchError(f"The task {self.card.name} cannot weigh test images (Task.resample).")

@@ -1,0 +1,1 @@
+"""Statistics: what can be said of a difference, from stored predictions."""
