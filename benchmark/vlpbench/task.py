@@ -12,15 +12,16 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from vlpbench.backbone import Backbone, BackboneCard
 from vlpbench.cards import TaskCard
 from vlpbench.data.dataset import Dataset
 from vlpbench.errors import VlpbenchError
-from vlpbench.features import FrozenFeatures
 from vlpbench.protocol import Settings
 
 if TYPE_CHECKING:
     import torch
+
+    from vlpbench.backbone import Backbone, BackboneCard
+    from vlpbench.features import FrozenFeatures
 
 Report = Callable[[int, int, str], None]
 

@@ -16,6 +16,13 @@ from pycocotools.cocoeval import COCOeval
 from vlpbench.box import Box
 
 THRESHOLDS = np.round(np.arange(0.40, 0.951, 0.05), 2)
+RELEASED = "map_released"
+MEANS = {
+    "map_40_75": THRESHOLDS[THRESHOLDS <= 0.75],
+    "ap_50": THRESHOLDS[THRESHOLDS == 0.50],
+    "map_coco": THRESHOLDS[THRESHOLDS >= 0.50],
+    RELEASED: THRESHOLDS[THRESHOLDS <= 0.75],
+}
 MGCA_SCORE = 0.5
 COLUMNS = ["image_id", "kind", "label", "score", "x", "y", "width", "height"]
 Scored = tuple[Box, float]
@@ -49,40 +56,55 @@ def score(table: pd.DataFrame, max_detections: int) -> dict[str, float]:
         annotated box; there the 0.5 applies to objectness, here to the score, which for one label is nearly the same.
     """
     precision = average_precision(table, max_detections)
+    released = average_precision(confident(table), max_detections)
     return {
-        "map_40_75": _mean(precision[THRESHOLDS <= 0.75]),
-        "ap_50": _mean(precision[THRESHOLDS == 0.50]),
-        "map_coco": _mean(precision[THRESHOLDS >= 0.50]),
-        "map_released": _mean(average_precision(_released(table), max_detections)[THRESHOLDS <= 0.75]),
+        metric: float((released if metric == RELEASED else precision)[np.isin(THRESHOLDS, among)].mean())
+        for metric, among in MEANS.items()
     }
 
 
 def average_precision(table: pd.DataFrame, max_detections: int) -> Float[np.ndarray, " thresholds"]:
     """COCO average precision at each of `THRESHOLDS`, mean over the labels with an annotated box; NaN without any."""
-    images = table.loc[table["kind"] == "image", "image_id"]
-    numbers = {image: number for number, image in enumerate(images, start=1)}
-    boxes = table[table["kind"] != "image"]
-    labels = {label: number for number, label in enumerate(sorted(set(boxes["label"])), start=1)}
-    targets, predictions = boxes[boxes["kind"] == "target"], boxes[boxes["kind"] == "prediction"]
-    if targets.empty:
+    if not (table["kind"] == "target").any():
         return np.full(len(THRESHOLDS), math.nan)
+    evaluation = match(table, max_detections, THRESHOLDS)
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(_indexed(targets, numbers, labels), _indexed(predictions, numbers, labels), "bbox")
-        evaluation.params.iouThrs = THRESHOLDS
-        evaluation.params.maxDets = [max_detections]
-        evaluation.params.areaRng = [[0.0, 1e10]]
-        evaluation.params.areaRngLbl = ["all"]
-        evaluation.evaluate()
         evaluation.accumulate()
     # thresholds, recalls, labels; -1 for a label without an annotated box
     curves: np.ndarray = evaluation.eval["precision"][:, :, :, 0, 0]
     return np.asarray(curves[:, :, (curves > -1).all(axis=(0, 1))].mean(axis=(1, 2)), dtype=np.float64)
 
 
+def match(table: pd.DataFrame, max_detections: int, thresholds: Float[np.ndarray, " thresholds"]) -> COCOeval:
+    """The COCO evaluation with the boxes of each image matched; of labels and images as numbers in order, from 1."""
+    images = table.loc[table["kind"] == "image", "image_id"]
+    numbers = {image: number for number, image in enumerate(images, start=1)}
+    boxes = table[table["kind"] != "image"]
+    labels = {label: number for number, label in enumerate(sorted(set(boxes["label"])), start=1)}
+    targets, predictions = boxes[boxes["kind"] == "target"], boxes[boxes["kind"] == "prediction"]
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = COCOeval(_indexed(targets, numbers, labels), _indexed(predictions, numbers, labels), "bbox")
+        evaluation.params.iouThrs = thresholds
+        evaluation.params.maxDets = [max_detections]
+        evaluation.params.areaRng = [[0.0, 1e10]]
+        evaluation.params.areaRngLbl = ["all"]
+        evaluation.evaluate()
+    return evaluation
+
+
+def confident(table: pd.DataFrame) -> pd.DataFrame:
+    """What `map_released` counts: confident boxes of the images that have one and an annotated box."""
+    kept = table[(table["kind"] != "prediction") | (table["score"] >= MGCA_SCORE)]
+    found = set(kept.loc[kept["kind"] == "prediction", "image_id"])
+    true = set(kept.loc[kept["kind"] == "target", "image_id"])
+    return kept[kept["image_id"].isin(found & true)]
+
+
 def _indexed(boxes: pd.DataFrame, images: dict[object, int], labels: dict[object, int]) -> COCO:
     """Boxes as pycocotools wants them; ids start at 1 because it takes 0 for unmatched."""
     coco = COCO()
-    sides = boxes[["x", "y", "width", "height"]].to_numpy(dtype=np.float64)
+    columns = (boxes[name].tolist() for name in ("image_id", "label", "score"))
+    sides = boxes[["x", "y", "width", "height"]].to_numpy(dtype=np.float64).tolist()
     coco.dataset = {
         "images": [{"id": number} for number in images.values()],
         "categories": [{"id": number} for number in labels.values()],
@@ -91,27 +113,13 @@ def _indexed(boxes: pd.DataFrame, images: dict[object, int], labels: dict[object
                 "id": number,
                 "image_id": images[image],
                 "category_id": labels[label],
-                "bbox": side.tolist(),
-                "area": float(side[2] * side[3]),
+                "bbox": side,
+                "area": side[2] * side[3],
                 "iscrowd": 0,
-                "score": float(value),
+                "score": value,
             }
-            for number, (image, label, value, side) in enumerate(
-                zip(boxes["image_id"], boxes["label"], boxes["score"], sides, strict=True), start=1
-            )
+            for number, (image, label, value, side) in enumerate(zip(*columns, sides, strict=True), start=1)
         ],
     }
     coco.createIndex()
     return coco
-
-
-def _released(table: pd.DataFrame) -> pd.DataFrame:
-    """Confident boxes of the images that have one and an annotated box."""
-    kept = table[(table["kind"] != "prediction") | (table["score"] >= MGCA_SCORE)]
-    found = set(kept.loc[kept["kind"] == "prediction", "image_id"])
-    true = set(kept.loc[kept["kind"] == "target", "image_id"])
-    return kept[kept["image_id"].isin(found & true)]
-
-
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean())

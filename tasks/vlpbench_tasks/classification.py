@@ -1,21 +1,28 @@
-"""Linear classification on frozen pooled features."""
+"""Linear classification on frozen pooled features; torch is imported where it trains, since resampling needs none."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
-import torch
 from jaxtyping import Float, Int
-from torch import Tensor
 
-from vlpbench.backbone import BackboneCard
 from vlpbench.errors import VlpbenchError
-from vlpbench.protocol import ClassificationSettings
+from vlpbench.protocol import ClassificationSettings, Settings
 from vlpbench.registry import register_task
 from vlpbench.task import Cell, Task, TaskResult
 from vlpbench_tasks.label_metrics import count, score, tabulate
-from vlpbench_tasks.linear import Chosen, Examples, Features, fit_linear, masked_bce, softmax_cross_entropy
-from vlpbench_tasks.schedule import whole_batches
+from vlpbench_tasks.weighted_labels import resample, strata
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vlpbench.backbone import BackboneCard
+    from vlpbench_tasks.linear import Chosen, Examples, Features
+
+# the headline of classes that exclude each other
+EXCLUSIVE = "accuracy"
 
 
 @register_task(
@@ -44,14 +51,14 @@ class Classification(Task):
         Raises:
             VlpbenchError: if the fraction lacks a class, or labels that should exclude each other do not.
         """
-        settings = cell.settings
-        if not isinstance(settings, ClassificationSettings):
-            raise TypeError(f"classification was given {type(settings).__name__}")
+        from vlpbench_tasks.linear import fit_linear, masked_bce, softmax_cross_entropy
+
+        settings = _own(cell.settings)
         if settings.headline != "macro":
             raise VlpbenchError(
                 f"[classification] headline = {settings.headline!r}: AUROC is averaged as 'macro' only."
             )
-        exclusive = cell.dataset.pair.metric == "accuracy"
+        exclusive = cell.dataset.pair.metric == EXCLUSIVE
         _check_labels(cell, settings, exclusive=exclusive)
         train, val, test = _features(cell, settings)
         chosen = fit_linear(
@@ -64,9 +71,9 @@ class Classification(Task):
         )
         predictions = _predict(cell, chosen, test, exclusive=exclusive)
         return TaskResult(
-            metrics=score(predictions, exclusive=exclusive),
+            metrics=self.score(predictions, settings, cell.dataset.pair.metric),
             headline=cell.dataset.pair.metric,
-            floors={"majority": score(_majority(cell, predictions), exclusive=exclusive)},
+            floors={"majority": self.score(_majority(cell, predictions), settings, cell.dataset.pair.metric)},
             counts={
                 "train_images": len(cell.train_rows),
                 "val_images": len(cell.val_rows),
@@ -81,6 +88,39 @@ class Classification(Task):
             },
             predictions=predictions,
         )
+
+    def score(self, predictions: pd.DataFrame, settings: Settings, headline: str) -> dict[str, float]:
+        """Every metric of the card; classes exclude each other where accuracy is the headline.
+
+        Raises:
+            VlpbenchError: if a probability is not a number.
+        """
+        _own(settings)
+        return score(predictions, exclusive=headline == EXCLUSIVE)
+
+    def images(self, predictions: pd.DataFrame) -> pd.DataFrame:
+        """Images in the order of the table.
+
+        The stratum is the class where classes exclude each other, else whether any label is true.
+        """
+        return pd.DataFrame({"image_id": predictions["image_id"].to_numpy(), "stratum": strata(predictions)})
+
+    def resample(
+        self, predictions: pd.DataFrame, settings: Settings, metric: str, weights: Int[np.ndarray, "samples images"]
+    ) -> Float[np.ndarray, " samples"]:
+        """A metric for each sample; labels without both classes in a sample are left out of its mean.
+
+        Raises:
+            VlpbenchError: for a metric that is not the card's, or if a probability is not a number.
+        """
+        _own(settings)
+        return resample(predictions, metric, weights)
+
+
+def _own(settings: Settings) -> ClassificationSettings:
+    if not isinstance(settings, ClassificationSettings):
+        raise TypeError(f"classification was given {type(settings).__name__}")
+    return settings
 
 
 def _check_labels(cell: Cell, settings: ClassificationSettings, *, exclusive: bool) -> None:
@@ -113,6 +153,11 @@ def _check_labels(cell: Cell, settings: ClassificationSettings, *, exclusive: bo
 
 def _features(cell: Cell, settings: ClassificationSettings) -> tuple[Examples, Features, Features]:
     """Features and targets of train, val and test; scaled by the mean and standard deviation of the training rows."""
+    import torch
+
+    from vlpbench_tasks.linear import Features
+    from vlpbench_tasks.schedule import whole_batches
+
     val_rows = whole_batches(cell.val_rows, settings.batch_size) if settings.drop_last else cell.val_rows
     if settings.augmentation != "none":
         return _augmented(cell, settings, val_rows)
@@ -133,6 +178,7 @@ def _augmented(
 ) -> tuple[Examples, Features, Features]:
     """Training images that change from one epoch to the next, and the middle of val and test images."""
     from vlpbench_tasks.augmented_features import AugmentedFeatures, pool_centres
+    from vlpbench_tasks.linear import Features
 
     if settings.standardise:
         raise VlpbenchError(
@@ -148,10 +194,14 @@ def _augmented(
 
 
 def _tensor(cell: Cell, values: Float[np.ndarray, "n c"]) -> Tensor:
+    import torch
+
     return torch.from_numpy(values.astype(np.float32)).to(cell.device)
 
 
 def _predict(cell: Cell, chosen: Chosen, test: Features, *, exclusive: bool) -> pd.DataFrame:
+    import torch
+
     with torch.no_grad():
         # in float64, so that confident predictions of different images do not become ties
         logits = chosen.layer(test.inputs).double()

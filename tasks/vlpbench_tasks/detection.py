@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from typing import TYPE_CHECKING
 
-from vlpbench.backbone import BackboneCard
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
 from vlpbench.box import Box
 from vlpbench.errors import VlpbenchError
-from vlpbench.protocol import DetectionSettings
+from vlpbench.protocol import DetectionSettings, Settings
 from vlpbench.registry import register_task
 from vlpbench.task import Cell, Task, TaskResult
 from vlpbench_tasks.box_metrics import score, tabulate
+from vlpbench_tasks.weighted_boxes import resample
+
+if TYPE_CHECKING:
+    from vlpbench.backbone import BackboneCard
 
 STRIDES = (8, 16, 32)
 
@@ -49,9 +56,7 @@ class Detection(Task):
             VlpbenchError: if a stratified training fraction has no box, or sizes, numbers or names of the settings do
                 not fit.
         """
-        settings = cell.settings
-        if not isinstance(settings, DetectionSettings):
-            raise TypeError(f"detection was given {type(settings).__name__}")
+        settings = _own(cell.settings)
         train_boxes = _check(cell, settings)
         from vlpbench_tasks.openmm_detection import build_detector, fit_detector, predict_boxes
 
@@ -62,7 +67,7 @@ class Detection(Task):
         side = float(cell.dataset.image_size)
         whole = [(Box(label, 0.0, 0.0, side, side), 1.0) for label in cell.dataset.label_names]
         return TaskResult(
-            metrics=score(predictions, settings.max_detections),
+            metrics=self.score(predictions, settings, settings.headline),
             headline=settings.headline,
             floors={
                 "no_boxes": score(tabulate(ids, [[] for _ in ids], targets), settings.max_detections),
@@ -77,6 +82,34 @@ class Detection(Task):
             selection=selected.describe(f"highest validation {settings.select_on}, the {settings.ties} of equals"),
             predictions=predictions,
         )
+
+    def score(self, predictions: pd.DataFrame, settings: Settings, headline: str) -> dict[str, float]:
+        """Every metric of the card; the headline makes no difference."""
+        del headline
+        return score(predictions, _own(settings).max_detections)
+
+    def images(self, predictions: pd.DataFrame) -> pd.DataFrame:
+        """Images in the order of the table; the stratum says whether one has an annotated box."""
+        kind = predictions["kind"].to_numpy()
+        found = predictions.loc[kind == "image", "image_id"]
+        texts = np.where(found.isin(predictions.loc[kind == "target", "image_id"]), "box", "no box")
+        return pd.DataFrame({"image_id": found.to_numpy(), "stratum": texts})
+
+    def resample(
+        self, predictions: pd.DataFrame, settings: Settings, metric: str, weights: Int[np.ndarray, "samples images"]
+    ) -> Float[np.ndarray, " samples"]:
+        """A metric for each sample; boxes are matched once.
+
+        Raises:
+            VlpbenchError: for a metric that is not the card's.
+        """
+        return resample(predictions, metric, weights, _own(settings).max_detections)
+
+
+def _own(settings: Settings) -> DetectionSettings:
+    if not isinstance(settings, DetectionSettings):
+        raise TypeError(f"detection was given {type(settings).__name__}")
+    return settings
 
 
 def _check(cell: Cell, settings: DetectionSettings) -> int:

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
+
+from vlpbench.errors import VlpbenchError
 
 PROBABILITY = "p:"
 TRUTH = "y:"
@@ -41,6 +43,9 @@ def score(predictions: pd.DataFrame, *, exclusive: bool) -> dict[str, float]:
         `auroc` and `average_precision`, means over the labels that have both classes among their known images;
         `auroc_<label>` each; `accuracy` and `balanced_accuracy` (mean recall over the classes that occur), NaN unless
         labels are exclusive.
+
+    Raises:
+        VlpbenchError: if a probability is not a number.
     """
     from sklearn.metrics import accuracy_score, average_precision_score, recall_score, roc_auc_score
 
@@ -48,8 +53,7 @@ def score(predictions: pd.DataFrame, *, exclusive: bool) -> dict[str, float]:
     auroc: dict[str, float] = {}
     precision: dict[str, float] = {}
     for label in labels:
-        known = predictions[predictions[TRUTH + label].notna()]
-        truth, probability = known[TRUTH + label].to_numpy(), known[PROBABILITY + label].to_numpy()
+        _, truth, probability = known_images(predictions, label)
         defined = len(np.unique(truth)) == 2
         auroc[label] = float(roc_auc_score(truth, probability)) if defined else math.nan
         precision[label] = float(average_precision_score(truth, probability)) if defined else math.nan
@@ -61,8 +65,7 @@ def score(predictions: pd.DataFrame, *, exclusive: bool) -> dict[str, float]:
         **{f"auroc_{label}": value for label, value in auroc.items()},
     }
     if exclusive:
-        chosen = predictions[[PROBABILITY + label for label in labels]].to_numpy().argmax(axis=1)
-        right = predictions[[TRUTH + label for label in labels]].to_numpy().argmax(axis=1)
+        right, chosen = chosen_classes(predictions)
         metrics["accuracy"] = float(accuracy_score(right, chosen))
         metrics["balanced_accuracy"] = float(recall_score(right, chosen, labels=np.unique(right), average="macro"))
     return metrics
@@ -79,6 +82,35 @@ def count(predictions: pd.DataFrame) -> dict[str, int]:
         if positives == 0 or negatives == 0:
             counts[f"auroc_undefined:{label}"] = 1
     return counts
+
+
+def known_images(
+    predictions: pd.DataFrame, label: str
+) -> tuple[Bool[np.ndarray, " images"], Float[np.ndarray, " known"], Float[np.ndarray, " known"]]:
+    """Which images a label is known of, and their truth and probability.
+
+    Raises:
+        VlpbenchError: if a probability is not a number.
+    """
+    known = predictions[TRUTH + label].notna().to_numpy()
+    truth = predictions[TRUTH + label].to_numpy(dtype=np.float64)[known]
+    probability = predictions[PROBABILITY + label].to_numpy(dtype=np.float64)[known]
+    if np.isnan(probability).any():
+        image = predictions["image_id"].to_numpy()[known][np.isnan(probability)][0]
+        raise VlpbenchError(
+            f"The predictions hold no number as the probability of {label!r} for image {image!r}, so images cannot be "
+            "put in order. Train the head again, with a lower learning rate."
+        )
+    return known, truth, probability
+
+
+def chosen_classes(predictions: pd.DataFrame) -> tuple[Int[np.ndarray, " images"], Int[np.ndarray, " images"]]:
+    """Numbers of the right and of the most probable class of each image; of equals the first."""
+    labels = label_names(predictions)
+    right, chosen = (
+        predictions[[prefix + label for label in labels]].to_numpy().argmax(axis=1) for prefix in (TRUTH, PROBABILITY)
+    )
+    return right, chosen
 
 
 def label_names(predictions: pd.DataFrame) -> list[str]:

@@ -2,8 +2,7 @@
 
 Dice is undefined where neither mask nor prediction has a pixel. The released MGCA code counts such an image as 1
 (mgca/models/ssl_segmenter.py:81-121), which lets an always empty prediction score the share of empty masks;
-here that is one variant of several, each under its own name. torchmetrics is imported where it is used: a plan opens
-every task and computes nothing.
+here that is one variant of several, each under its own name. Pixels are counted on the codes, and no mask is decoded.
 """
 
 from __future__ import annotations
@@ -14,13 +13,11 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import torch
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 from pycocotools import mask as coco_mask
 
 from vlpbench.data.source import IGNORED
 
-CHUNK = 256
 Constant = Literal[0, 1]
 
 
@@ -58,20 +55,20 @@ def count_pixels(table: pd.DataFrame, constant: Constant | None = None) -> pd.Da
     Returns:
         One row per image in the table's order; `dice` is 0 where it is undefined.
     """
-    from torchmetrics.functional.classification import binary_f1_score, binary_stat_scores
-
-    parts: list[np.ndarray] = []
-    for start in range(0, len(table), CHUNK):
-        rows = table.iloc[start : start + CHUNK]
-        target = _decode(rows, "rle_target").int()
-        target[_decode(rows, "rle_ignored")] = IGNORED
-        predicted = _decode(rows, "rle_prediction").int() if constant is None else torch.full_like(target, constant)
-        # a lone image would lose its axis in torchmetrics
-        predicted, target = (values.repeat(1 + (len(rows) == 1), 1, 1) for values in (predicted, target))
-        scores = binary_stat_scores(predicted, target, multidim_average="samplewise", ignore_index=IGNORED)
-        dice = binary_f1_score(predicted, target, multidim_average="samplewise", ignore_index=IGNORED)
-        parts.append(np.column_stack([scores[:, 0], scores[:, 1], scores[:, 3], dice])[: len(rows)])
-    return pd.DataFrame(np.concatenate(parts), columns=["true_positive", "false_positive", "false_negative", "dice"])
+    side = table["height"].to_numpy() * table["width"].to_numpy()
+    target, ignored = _codes(table, "rle_target"), _codes(table, "rle_ignored")
+    targets, unseen = _areas(target), _areas(ignored)
+    if constant is None:
+        predicted = _codes(table, "rle_prediction")
+        found = _areas(predicted) - _shared(predicted, ignored)
+        true = _shared(predicted, target)
+    else:
+        found, true = constant * (side - unseen), constant * targets
+    counted = pd.DataFrame({"true_positive": true, "false_positive": found - true, "false_negative": targets - true})
+    # rounded to float32, in which torchmetrics divides, and with it every number that was ever recorded
+    dice = np.zeros(len(table), dtype=np.float32)
+    np.divide(2 * true, found + targets, out=dice, where=found + targets > 0)
+    return counted.astype(np.float64).assign(dice=dice.astype(np.float64))
 
 
 def score(counted: pd.DataFrame, batch: int) -> dict[str, float]:
@@ -82,19 +79,32 @@ def score(counted: pd.DataFrame, batch: int) -> dict[str, float]:
         batch: images a batch of `dice_batch_mean`.
     """
     true, false, missed = (counted[name] for name in ("true_positive", "false_positive", "false_negative"))
-    positive = true + missed > 0
-    empty_right = (false == 0).astype(float)
-    with_empty = counted["dice"].where(positive, empty_right)
+    means = per_image(counted)
     pooled = 2 * true.sum() + false.sum() + missed.sum()
-    batches = with_empty.groupby(np.arange(len(counted)) // batch).mean()
+    batches = means["dice_empty_one"][0].groupby(np.arange(len(counted)) // batch).mean()
     return {
-        "dice_positive": float(counted["dice"][positive].mean()),
-        "dice_empty_one": float(with_empty.mean()),
+        **{metric: float(values[among].mean()) for metric, (values, among) in means.items()},
         "dice_batch_mean": float(batches.mean()),
         "dice_pooled": float(2 * true.sum() / pooled) if pooled else math.nan,
-        "iou_positive": float((true / (true + false + missed))[positive].mean()),
-        "empty_accuracy": float(empty_right[~positive].mean()),
     }
+
+
+def per_image(counted: pd.DataFrame) -> dict[str, tuple[pd.Series[float], pd.Series[bool]]]:
+    """Of the metrics that are means over images: the value of each image, and whether it is one of them."""
+    true, false, missed = (counted[name] for name in ("true_positive", "false_positive", "false_negative"))
+    positive = true + missed > 0
+    empty_right = (false == 0).astype(float)
+    return {
+        "dice_positive": (counted["dice"], positive),
+        "dice_empty_one": (counted["dice"].where(positive, empty_right), positive | True),
+        "iou_positive": (true / (true + false + missed), positive),
+        "empty_accuracy": (empty_right, ~positive),
+    }
+
+
+def foreground(table: pd.DataFrame) -> Bool[np.ndarray, " images"]:
+    """Whether each image's mask has a foreground pixel; nothing is decoded."""
+    return _areas(_codes(table, "rle_target")) > 0
 
 
 def _encode(masks: np.ndarray) -> list[str]:
@@ -102,9 +112,21 @@ def _encode(masks: np.ndarray) -> list[str]:
     return [code["counts"].decode("ascii") for code in codes]
 
 
-def _decode(rows: pd.DataFrame, column: str) -> torch.Tensor:
-    codes: Any = [
-        {"size": [int(height), int(width)], "counts": str(code).encode("ascii")}
-        for height, width, code in zip(rows["height"], rows["width"], rows[column], strict=True)
+def _codes(table: pd.DataFrame, column: str) -> list[dict[str, Any]]:
+    """Run-length codes as pycocotools takes them."""
+    return [
+        {"size": [height, width], "counts": str(code).encode("ascii")}
+        for height, width, code in zip(
+            table["height"].tolist(), table["width"].tolist(), table[column].tolist(), strict=True
+        )
     ]
-    return torch.from_numpy(np.ascontiguousarray(coco_mask.decode(codes).transpose(2, 0, 1))).bool()
+
+
+def _areas(codes: list[dict[str, Any]]) -> np.ndarray:
+    """Pixels of each mask."""
+    return np.asarray(coco_mask.area(codes) if codes else [], dtype=np.int64)
+
+
+def _shared(ones: list[dict[str, Any]], others: list[dict[str, Any]]) -> np.ndarray:
+    """Pixels that are in both masks of each image."""
+    return _areas([coco_mask.merge([one, other], intersect=True) for one, other in zip(ones, others, strict=True)])

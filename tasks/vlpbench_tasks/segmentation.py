@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Float, Int
 
-from vlpbench.backbone import BackboneCard
 from vlpbench.errors import VlpbenchError
-from vlpbench.protocol import SegmentationSettings
+from vlpbench.protocol import SegmentationSettings, Settings
 from vlpbench.registry import register_task
 from vlpbench.task import Cell, Task, TaskResult
-from vlpbench_tasks.mask_metrics import count_pixels, score, tabulate
+from vlpbench_tasks.mask_metrics import count_pixels, foreground, score, tabulate
+from vlpbench_tasks.weighted_masks import resample
+
+if TYPE_CHECKING:
+    from vlpbench.backbone import BackboneCard
 
 PYRAMIDS = ((2, 4, 8, 16, 32), (4, 8, 16, 32))
 
@@ -52,9 +58,7 @@ class Segmentation(Task):
             VlpbenchError: if a stratified training fraction has no foreground pixel, or the protocol names too few
                 decoder channels.
         """
-        settings = cell.settings
-        if not isinstance(settings, SegmentationSettings):
-            raise TypeError(f"segmentation was given {type(settings).__name__}")
+        settings = _own(cell.settings)
         train_positive = _check(cell, settings)
         from vlpbench_tasks.openmm_segmentation import build_segmentor, fit_segmentor, predict_masks
 
@@ -65,9 +69,8 @@ class Segmentation(Task):
             predict_masks(model, cell, cell.test_rows),
             cell.dataset.masks(cell.test_rows),
         )
-        counted = count_pixels(predictions)
         return TaskResult(
-            metrics=score(counted, settings.metric_batch),
+            metrics=self.score(predictions, settings, settings.headline),
             headline=settings.headline,
             floors={
                 "always_empty": score(count_pixels(predictions, 0), settings.metric_batch),
@@ -77,11 +80,38 @@ class Segmentation(Task):
                 "train_images": len(cell.train_rows),
                 "train_images_positive": train_positive,
                 "val_images": len(cell.val_rows),
-                **_count(counted),
+                **_count(count_pixels(predictions)),
             },
             selection=selected.describe("lowest validation loss"),
             predictions=predictions,
         )
+
+    def score(self, predictions: pd.DataFrame, settings: Settings, headline: str) -> dict[str, float]:
+        """Every metric of the card; the headline makes no difference."""
+        del headline
+        return score(count_pixels(predictions), _own(settings).metric_batch)
+
+    def images(self, predictions: pd.DataFrame) -> pd.DataFrame:
+        """Images in the order of the table; the stratum says whether the mask has a foreground pixel."""
+        texts = np.where(foreground(predictions), "foreground", "no foreground")
+        return pd.DataFrame({"image_id": predictions["image_id"].to_numpy(), "stratum": texts})
+
+    def resample(
+        self, predictions: pd.DataFrame, settings: Settings, metric: str, weights: Int[np.ndarray, "samples images"]
+    ) -> Float[np.ndarray, " samples"]:
+        """A metric for each sample; pixels are counted once.
+
+        Raises:
+            VlpbenchError: for a metric that is not the card's, and for `dice_batch_mean`, which needs an order.
+        """
+        _own(settings)
+        return resample(count_pixels(predictions), metric, weights)
+
+
+def _own(settings: Settings) -> SegmentationSettings:
+    if not isinstance(settings, SegmentationSettings):
+        raise TypeError(f"segmentation was given {type(settings).__name__}")
+    return settings
 
 
 def _check(cell: Cell, settings: SegmentationSettings) -> int:

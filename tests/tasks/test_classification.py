@@ -11,7 +11,6 @@ from vlpbench.errors import VlpbenchError
 from vlpbench.registry import REGISTRY
 from vlpbench.task import Cell
 from vlpbench_tasks.classification import Classification
-from vlpbench_tasks.label_metrics import score
 
 MakeCell = Callable[..., Cell]
 
@@ -33,9 +32,13 @@ def test_blobs_are_told_from_noise(make_cell: MakeCell) -> None:
 
 
 def test_stored_predictions_give_the_metrics_again(make_cell: MakeCell) -> None:
-    result = Classification().run(make_cell("classification", labels=("blob", "odd")))
-    again = score(result.predictions, exclusive=False)
+    cell = make_cell("classification", labels=("blob", "odd"))
+    result = Classification().run(cell)
+    again = Classification().score(result.predictions, cell.settings, result.headline)
     assert all(again[name] == value or math.isnan(value) for name, value in result.metrics.items())
+    ones = np.ones((1, len(Classification().images(result.predictions))), dtype=int)
+    resampled = Classification().resample(result.predictions, cell.settings, result.headline, ones)
+    assert resampled[0] == pytest.approx(result.metrics[result.headline], abs=1e-12)
 
 
 def test_exclusive_labels_are_scored_by_accuracy(make_cell: MakeCell) -> None:

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vlpbench_tasks import mask_metrics
 from vlpbench_tasks.mask_metrics import count_pixels, score, tabulate
 
 
@@ -59,12 +58,6 @@ def test_undefined_is_not_a_number() -> None:
     assert metrics["dice_empty_one"] == 1
     ones = np.ones((1, 4, 4), dtype=np.uint8)
     assert math.isnan(score(count_pixels(tabulate(["a"], ones, ones)), batch=2)["empty_accuracy"])
-
-
-def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = count_pixels(table())
-    monkeypatch.setattr(mask_metrics, "CHUNK", 2)
-    assert count_pixels(table()).equals(whole)
 
 
 def test_codes_survive_a_parquet_file(tmp_path: object) -> None:

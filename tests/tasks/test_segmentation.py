@@ -12,7 +12,6 @@ from vlpbench.backbone import Backbone, BackboneCard, Preprocessing
 from vlpbench.data.source import IGNORED
 from vlpbench.errors import VlpbenchError
 from vlpbench.task import Cell, TaskResult
-from vlpbench_tasks.mask_metrics import count_pixels, score
 from vlpbench_tasks.segmentation import Segmentation
 
 MakeCell = Callable[..., Cell]
@@ -39,7 +38,7 @@ def test_blobs_are_outlined_and_the_backbone_stays_as_it_was(make_cell: MakeCell
     assert result.selection["rule"] == "lowest validation loss"
     assert notes == [(10, 40), (20, 40), (30, 40), (40, 40)]
     assert list(result.predictions["image_id"]) == cell.dataset.image_ids(cell.test_rows)
-    assert score(count_pixels(result.predictions), 16) == dict(result.metrics)
+    assert Segmentation().score(result.predictions, cell.settings, result.headline) == dict(result.metrics)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(before[name], value) for name, value in cell.backbone.state_dict().items())
 
