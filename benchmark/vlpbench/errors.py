@@ -18,6 +18,12 @@ class StoppedError(VlpbenchError):
     exit_code = 130
 
 
+class NothingToShowError(VlpbenchError):
+    """There is no record of what is to be shown; the message says what to run."""
+
+    exit_code = 2
+
+
 class UnavailableError(VlpbenchError):
     """Something from elsewhere, such as weights, cannot be had on this machine; the message says the ways out."""
 

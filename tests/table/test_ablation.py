@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -13,8 +14,9 @@ from vlpbench.record import Record
 from vlpbench.table.blocks import build_blocks
 from vlpbench.table.latex import latex
 from vlpbench.table.layout import select_layouts
+from vlpbench.table.markdown import markdown
 from vlpbench.table.notes import build_notes
-from vlpbench.table.render import comma_separated, markdown
+from vlpbench.table.sheet import comma_separated
 from vlpbench.table.titles import Titles
 from vlpbench.table.webpage import webpage
 from vlpbench.table.writing import write_table
@@ -100,7 +102,7 @@ def test_every_format_takes_columns_of_several_tasks(golden: ModuleType) -> None
     hashes = {line.split(",")[8]: line.split(",")[4] for line in lines[1:]}
     assert hashes == {task: task for task, _ in COLUMNS}
     assert r"\multicolumn" in latex(blocks, [], TITLES)
-    assert "<table>" in webpage(blocks, [], TITLES)
+    assert '<table class="results">' in webpage(blocks, [], TITLES)
 
 
 def test_a_ceiling_comes_last_and_takes_no_rank(golden: ModuleType) -> None:
@@ -115,13 +117,30 @@ def test_a_ceiling_comes_last_and_takes_no_rank(golden: ModuleType) -> None:
     assert "For comparison only, without a rank. Supervised†: a backbone trained on the image labels" in notes
     page = webpage([block], [], TITLES)
     assert page.index('class="floors"') < page.index('class="methods"') < page.index('class="ceilings"')
-    assert latex([block], [], TITLES).count(r"\midrule") == 3
+    assert re.findall(r"\\midrule\n.*\\textit\{(.*)\}\}", latex([block], [], TITLES)) == [
+        "Floors, ResNet-18", "Floors, no backbone", "Methods, ResNet-18", "For comparison, ResNet-18",
+    ]  # fmt: skip
 
 
 def test_the_marks_of_a_row_are_explained(golden: ModuleType) -> None:
     (block,) = build_blocks(made(golden, "mlip", 0.2), select_layouts("segmentation")[0], TITLES)
-    assert next(row.title for row in block.rows if row.name == "mlip") == "MLIP‡≈ (ResNet-18)"
+    mlip = next(row for row in block.rows if row.name == "mlip")
+    assert (mlip.title, mlip.short_title) == ("MLIP‡≈ (ResNet-18)", "MLIP‡≈")
     notes = build_notes(block, TITLES)
     assert any(note.startswith("‡ pre-trained with external knowledge") for note in notes)
     assert any(note.startswith("≈ neither code nor hyper-parameters are published") for note in notes)
     assert not any(note.startswith("†") for note in notes)
+
+
+def test_the_floors_of_all_three_tasks_have_titles_and_meanings_in_table_iv(golden: ModuleType) -> None:
+    floors = {"classification": "majority", "segmentation": "always_empty", "detection": "no_boxes"}
+    assert floors == golden.FLOOR
+    (block,) = build_blocks(made(golden, "sista", 0.4) + made(golden, "sista_sia", 0.3), select_layouts("4")[0], TITLES)
+    assert [row.short_title for row in block.rows if row.kind == "trivial"] == [
+        "Majority class", "Always-empty mask", "No boxes",
+    ]  # fmt: skip
+    notes = "\n".join(build_notes(block, TITLES))
+    for words in ("its AUROC is chance, 50", "segmentation: an empty mask", "detection: no box on any image"):
+        assert words in notes
+    majority = next(line for line in markdown([block], [], TITLES).splitlines() if line.startswith("| Majority class"))
+    assert [cell.strip() for cell in majority.strip("|").split("|")] == ["Majority class", "", "0.0", "", ""]

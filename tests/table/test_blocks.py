@@ -9,10 +9,12 @@ import pytest
 
 from vlpbench.record import Record, sealed
 from vlpbench.table.blocks import Block, build_blocks
-from vlpbench.table.cells import BEST, SECOND, Cell, Row
+from vlpbench.table.cells import Cell, Row
 from vlpbench.table.layout import select_layouts
+from vlpbench.table.ranks import BEST, SECOND
 from vlpbench.table.titles import registered_titles
 
+NAMES = ("random", "convirt", "sista", "supervised")
 LATER = "2026-02-01T00:00:00+00:00"
 
 
@@ -110,8 +112,30 @@ def test_architectures_get_rows_of_their_own(golden: ModuleType) -> None:
     records = [golden.fabricate(0.5, arch=name) for name in ("vit_b16", "resnet50", "convnext_tiny")]
     (block,) = blocks(golden, records)
     assert [one.title for one in block.rows if one.kind == "method"] == [
-        "SISTA‡ (convnext_tiny)", "SISTA‡ (ResNet-50)", "SISTA‡ (ViT-B/16)",
+        "SISTA‡ (ResNet-50)", "SISTA‡ (ViT-B/16)", "SISTA‡ (convnext_tiny)",
     ]  # fmt: skip
+    assert {one.short_title for one in block.rows if one.kind == "method"} == {"SISTA‡"}
+
+
+def test_rows_are_sorted_by_backbone_within_their_section(golden: ModuleType) -> None:
+    records = [golden.fabricate(0.5, method=name, arch=arch) for arch in ("vit_b16", "resnet18") for name in NAMES]
+    (block,) = blocks(golden, records)
+    assert [(one.section, one.arch, one.name) for one in block.rows] == [
+        ("floors", "resnet18", "random"),
+        ("floors", "vit_b16", "random"),
+        ("floors", "", "always_empty"),
+        ("methods", "resnet18", "convirt"),
+        ("methods", "resnet18", "sista"),
+        ("methods", "vit_b16", "convirt"),
+        ("methods", "vit_b16", "sista"),
+        ("ceilings", "resnet18", "supervised"),
+        ("ceilings", "vit_b16", "supervised"),
+    ]
+
+
+def test_the_venue_is_that_of_the_card(golden: ModuleType) -> None:
+    (block,) = blocks(golden, [golden.fabricate(0.5, method=name) for name in NAMES])
+    assert {one.name: one.venue for one in block.rows if one.venue} == {"convirt": "PMLR'22"}
 
 
 def test_trivial_floor_is_the_mean_over_the_records_of_its_column(golden: ModuleType) -> None:
@@ -146,6 +170,16 @@ def test_ties_share_a_rank(golden: ModuleType) -> None:
     (block,) = blocks(golden, [golden.fabricate(value, method=name) for name, value in values.items()])
     assert ranks(block) == {
         "always_empty": 0, "convirt": BEST, "sista": BEST, "mgca": SECOND, "prior": SECOND, "mlip": 0,
+    }  # fmt: skip
+
+
+def test_methods_on_another_backbone_are_no_rivals(golden: ModuleType) -> None:
+    values = {("sista", "resnet18"): 0.3, ("convirt", "resnet18"): 0.2, ("sista", "vit_b16"): 0.9}
+    records = [golden.fabricate(value, method=name, arch=arch) for (name, arch), value in values.items()]
+    (block,) = blocks(golden, records)
+    found = {(one.name, one.arch): one.cells[1].rank for one in block.rows if one.cells[1] is not None}
+    assert found == {
+        ("always_empty", ""): 0, ("sista", "resnet18"): BEST, ("convirt", "resnet18"): SECOND, ("sista", "vit_b16"): 0,
     }  # fmt: skip
 
 
@@ -200,8 +234,8 @@ def test_an_older_state_says_what_differs(golden: ModuleType) -> None:
     newest, split, settings = blocks(golden, [*old, *new])
     assert newest.differences == ()
     assert sorted(record.metrics["dice_positive"] or 0 for record in newest.records) == [0.4, 0.4]
-    assert split.differences == ("rsna: split sp11t000, not 59117000",)
-    assert settings.differences == ("max_steps 20, not 160",)
+    assert split.differences == (f"rsna: split sp11t000, not 59117000 (record {old[1].key}, not {new[1].key})",)
+    assert settings.differences == (f"max_steps 20, not 160 (record {old[0].key}, not {new[1].key})",)
     assert [group.dataset for group in split.groups] == ["rsna"]
     assert split.missing == 0
 
@@ -230,6 +264,14 @@ def test_recipes_are_not_averaged(golden: ModuleType) -> None:
     assert [one.title for one in block.rows if one.kind == "method"] == [
         "SISTA‡ (ResNet-18, recipe aaaaaa)", "SISTA‡ (ResNet-18, recipe bbbbbb)",
     ]  # fmt: skip
+    assert [one.short_title for one in block.rows if one.kind == "method"] == [
+        "SISTA‡ (recipe aaaaaa)", "SISTA‡ (recipe bbbbbb)",
+    ]  # fmt: skip
+
+
+def test_records_given_twice_count_once(golden: ModuleType) -> None:
+    records = golden.golden_records()
+    assert [one.rows for one in blocks(golden, records + records)] == [one.rows for one in blocks(golden, records)]
 
 
 def test_classification_with_two_metrics_on_one_suite(golden: ModuleType) -> None:

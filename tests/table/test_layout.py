@@ -14,10 +14,11 @@ def numbers(layouts: tuple[object, ...]) -> list[int]:
     return [layout.number for layout in layouts]  # type: ignore[attr-defined]
 
 
-def test_shipped_layouts_are_tables_1_to_4() -> None:
-    assert numbers(load_layouts()) == [1, 2, 3, 4]
-    assert tuple(layout.task for layout in load_layouts()) == (*TASKS, "ablation")
-    assert [layout.numeral for layout in load_layouts()] == ["I", "II", "III", "IV"]
+def test_shipped_layouts_are_those_of_the_paper_and_one_of_grounding() -> None:
+    assert numbers(load_layouts()) == [1, 2, 3, 4, 5]
+    assert tuple(layout.task for layout in load_layouts()) == (*TASKS, "ablation", "grounding")
+    assert [layout.numeral for layout in load_layouts()] == ["I", "II", "III", "IV", "V"]
+    assert [layout.number for layout in load_layouts() if layout.published] == [1, 2, 3, 4]
 
 
 def test_the_ablation_has_one_dataset_of_each_task() -> None:
@@ -41,7 +42,14 @@ def test_every_shipped_method_has_a_place_in_some_table() -> None:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("1", [1]), ("II", [2]), ("detection", [3]), (" Segmentation ", [2]), ("all", [1, 2, 3, 4])],
+    [
+        ("1", [1]),
+        ("II", [2]),
+        ("detection", [3]),
+        (" Segmentation ", [2]),
+        ("all", [1, 2, 3, 4, 5]),
+        ("grounding", [5]),
+    ],
 )
 def test_select(name: str, expected: list[int]) -> None:
     assert numbers(select_layouts(name)) == expected
@@ -49,9 +57,9 @@ def test_select(name: str, expected: list[int]) -> None:
 
 def test_unknown_table_shows_what_there_is() -> None:
     with pytest.raises(
-        UnknownNameError, match=r"No table named '5'.*1, 2, 3, 4, classification, segmentation, detection, ablation"
+        UnknownNameError, match=r"No table named '9'.*1, 2, 3, 4, 5, classification, segmentation, detection, ablation"
     ):
-        select_layouts("5")
+        select_layouts("9")
     with pytest.raises(UnknownNameError, match="segmentation"):
         select_layouts("segmentatoin")
 
@@ -63,8 +71,8 @@ def test_unknown_table_shows_what_there_is() -> None:
         ("table_3.csv", [3]),
         ("Table-1.html", [1]),
         ("classification.tex", [1]),
-        ("tables.md", [1, 2, 3, 4]),
-        ("table2/report.md", [1, 2, 3, 4]),
+        ("tables.md", [1, 2, 3, 4, 5]),
+        ("table2/report.md", [1, 2, 3, 4, 5]),
     ],
 )
 def test_file_names(name: str, expected: list[int]) -> None:
@@ -72,5 +80,5 @@ def test_file_names(name: str, expected: list[int]) -> None:
 
 
 def test_a_file_named_after_a_table_there_is_not() -> None:
-    with pytest.raises(UnknownNameError, match="'5'"):
-        layouts_of_file(Path("results/table5.md"))
+    with pytest.raises(UnknownNameError, match="'9'"):
+        layouts_of_file(Path("results/table9.md"))

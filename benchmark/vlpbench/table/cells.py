@@ -1,16 +1,20 @@
-"""Cells: the runs of a method on one column, as mean and spread, and their ranks."""
+"""Cells: the runs of a method on one column, as mean and spread, and the rows they stand in."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from statistics import fmean, stdev
+from typing import TYPE_CHECKING
 
 from vlpbench.record import Record
 
-BEST = 1
-SECOND = 2
+if TYPE_CHECKING:
+    from vlpbench.statistics.intervals import Interval
+    from vlpbench.table.published import PublishedCell
+
+METHOD, FLOOR, TRIVIAL, CEILING, PUBLISHED = "method", "floor", "trivial", "ceiling", "published"
+SECTIONS = ("floors", "methods", "ceilings")
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,12 @@ class Cell:
         pretrain_seeds: number of pre-training seeds among the runs.
         seeds: number of evaluation seeds among them.
         rank: `BEST`, `SECOND` or 0.
+        below_floor: whether the mean is not above the highest floor of the column.
+        tied: whether it is not significantly below the best of the column.
+        interval: over samples of the test patients; None where none was asked for, or none can be given.
+        no_interval: why there is none though one was asked for, "" otherwise.
+        untested: why the cell could not be tested against the best of its column, "" otherwise.
+        records: of the runs; of a trivial predictor those that state its floor.
     """
 
     mean: float | None
@@ -34,6 +44,12 @@ class Cell:
     pretrain_seeds: int
     seeds: int
     rank: int = 0
+    below_floor: bool = False
+    tied: bool = False
+    interval: Interval | None = None
+    no_interval: str = ""
+    untested: str = ""
+    records: tuple[Record, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -42,25 +58,36 @@ class Row:
 
     Attributes:
         name: of the method or trivial predictor.
-        title: as printed.
-        kind: "method", "floor" (a method that trains nothing), "trivial" (a predictor that looks at nothing) or
-            "ceiling" (a method that saw more than the others may).
+        title: as printed where nothing else tells the backbone.
+        short_title: as printed where the backbone stands in a column or group of its own.
+        kind: "method", "floor" (a method that trains nothing), "trivial" (a predictor that looks at nothing), "ceiling"
+            (a method that saw more than the others may) or "published" (a method without a record).
         arch: architecture; "" for trivial predictors.
         recipe: hash of the pre-training recipe; "" when unknown.
         cells: one per column, None where there is no record.
+        venue: where the method was published, "" for none.
+        published: one per column where published numbers are shown, None where there is none; else empty.
     """
 
     name: str
     title: str
+    short_title: str
     kind: str
     arch: str
     recipe: str
     cells: tuple[Cell | None, ...]
+    venue: str = ""
+    published: tuple[PublishedCell | None, ...] = ()
 
     @property
     def section(self) -> str:
         """Part of the table the row stands in: "floors", "methods" or "ceilings"."""
-        return {"method": "methods", "ceiling": "ceilings"}.get(self.kind, "floors")
+        return {METHOD: "methods", PUBLISHED: "methods", CEILING: "ceilings"}.get(self.kind, "floors")
+
+    @property
+    def counted(self) -> bool:
+        """Whether the row's cells come from runs, so that one without a record is missing."""
+        return self.kind not in {TRIVIAL, PUBLISHED}
 
 
 def summarise(records: Sequence[Record]) -> Cell | None:
@@ -75,6 +102,7 @@ def summarise(records: Sequence[Record]) -> Cell | None:
         undefined=len(records) - len(values),
         pretrain_seeds=len({record.spec.pretrain_seed for record in records}),
         seeds=len({record.spec.seed for record in records}),
+        records=tuple(records),
     )
 
 
@@ -84,34 +112,5 @@ def summarise_floor(records: Sequence[Record], floor: str) -> Cell | None:
     if not stated:
         return None
     values = [value for record in stated if (value := record.floors[floor][record.headline]) is not None]
-    return Cell(fmean(values) if values else None, None, len(values), len(stated) - len(values), 0, 0)
-
-
-def rank(rows: Sequence[Row]) -> tuple[Row, ...]:
-    """Mark the best and the second mean of each column among methods; equal means share a rank, floors get none."""
-    ranked = [list(row.cells) for row in rows]
-    methods = [number for number, row in enumerate(rows) if row.kind == "method"]
-    for column in range(len(rows[0].cells) if rows else 0):
-        means = {}
-        for number in methods:
-            cell = rows[number].cells[column]
-            if cell is not None and cell.mean is not None:
-                means[number] = cell.mean
-        if len(means) < 2:
-            continue
-        places = _distinct(means.values())
-        for number, mean in means.items():
-            place = next(index for index, value in enumerate(places, start=BEST) if math.isclose(mean, value))
-            cell = rows[number].cells[column]
-            if place <= SECOND and cell is not None:
-                ranked[number][column] = replace(cell, rank=place)
-    return tuple(replace(row, cells=tuple(cells)) for row, cells in zip(rows, ranked, strict=True))
-
-
-def _distinct(values: Iterable[float]) -> list[float]:
-    """Values from high to low, those that differ by rounding errors only once."""
-    found: list[float] = []
-    for value in sorted(values, reverse=True):
-        if not found or not math.isclose(value, found[-1]):
-            found.append(value)
-    return found
+    mean = fmean(values) if values else None
+    return Cell(mean, None, len(values), len(stated) - len(values), 0, 0, records=tuple(stated))

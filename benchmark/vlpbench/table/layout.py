@@ -44,6 +44,9 @@ class Layout:
         ceilings: rows of methods that saw more than any method may, printed last and without a rank.
         columns: task and dataset of each column group; empty for all datasets of the task.
         variants_of: method whose ablations the rows are; "" for a table of methods, which leaves ablations out.
+        published: file of the paper's numbers for this table, "" for none.
+        published_rows: method by the name of the row in that file.
+        made_by: command that makes its records, "" for `vlpbench run`.
     """
 
     number: int
@@ -57,6 +60,9 @@ class Layout:
     ceilings: Mapping[str, Floor] = field(default_factory=dict)
     columns: tuple[tuple[str, str], ...] = ()
     variants_of: str = ""
+    published: str = ""
+    published_rows: Mapping[str, str] = field(default_factory=dict)
+    made_by: str = ""
 
     @property
     def tasks(self) -> tuple[str, ...]:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from vlpbench.record import Record
-from vlpbench.splits import CLEAN
-from vlpbench.table.blocks import Block, ColumnGroup
-from vlpbench.table.cells import Cell
-from vlpbench.table.titles import MARKS, Titles
+from vlpbench.table.beside import MEANINGS, has_published, used_marks
+from vlpbench.table.blocks import Block
+from vlpbench.table.cells import METHOD, Cell
+from vlpbench.table.entries import BELOW_FLOOR
+from vlpbench.table.footnotes import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    data_note,
+    missing_notes,
+    origin_notes,
+    protocol_note,
+    run_notes,
+)
+from vlpbench.table.listing import list_cells
+from vlpbench.table.published import CITATION
+from vlpbench.table.titles import MARKS, Titles, arch_title, percent
+from vlpbench.table.warnings import SEEN, build_warnings
 
-SHORT = 8
+__all__ = ["SEEN", "TEST", "TRAIN", "VALIDATION", "build_notes", "heading", "percent"]
+
 RANDOM = "random"
-TRAIN, VALIDATION, TEST, SEEN = "train images", "val images", "test images", "test images seen in pre-training"
+SHOWN = 3
 
 
 def heading(block: Block) -> str:
@@ -27,30 +41,23 @@ def heading(block: Block) -> str:
 
 
 def build_notes(block: Block, titles: Titles) -> list[str]:
-    """Notes of one table, one line each."""
+    """Notes of one table, one line each: what it shows, its signs, and the footnote with the warnings."""
     return [
         *_state_notes(block),
         *_suite_notes(block, titles),
-        _protocol_note(block),
         *_metric_notes(block, titles),
-        *(_data_note(group) for group in block.groups),
-        *_run_notes(block),
+        *(data_note(block, group) for group in block.groups),
+        *run_notes(block),
+        *_rank_notes(block),
+        *_interval_notes(block),
         *_floor_notes(block),
-        *_mark_notes(block, titles),
-        _missing_note(block),
-        *_origin_notes(block),
+        *_mark_notes(block),
+        *_published_notes(block),
+        *missing_notes(block),
+        protocol_note(block),
+        *origin_notes(block),
+        *(f"Warning: {warning}" for warning in build_warnings(block)),
     ]
-
-
-def percent(fraction: float) -> str:
-    """A label fraction as printed in a column head."""
-    return f"{round(100 * fraction, 6):g} %"
-
-
-def same_n(block: Block) -> int | None:
-    """Runs per cell where all cells of methods agree, else None."""
-    counts = {cell.n for cell in _method_cells(block)}
-    return counts.pop() if len(counts) == 1 else None
 
 
 def _state_notes(block: Block) -> list[str]:
@@ -73,17 +80,6 @@ def _suite_notes(block: Block, titles: Titles) -> list[str]:
     return [line for line in (note, f"Suite {block.suite}: {title}." if title else "") if line]
 
 
-def _protocol_note(block: Block) -> str:
-    told = block.newest.provenance.get("protocol", {})
-    version = f", version {told['version']}" if "version" in told else ""
-    title = f": {told['title']}" if "title" in told else ""
-    hashes = dict.fromkeys(
-        record.foundations.settings_hash[:SHORT] for group in block.groups for record in group.records[:1]
-    )
-    settings = ", ".join(hashes)
-    return f"Protocol {block.protocol}{version}{title} (resolved settings {settings})."
-
-
 def _metric_notes(block: Block, titles: Titles) -> list[str]:
     lines = []
     told = dict.fromkeys((group.task, group.metric, group.metric_title) for group in block.groups)
@@ -93,116 +89,112 @@ def _metric_notes(block: Block, titles: Titles) -> list[str]:
     return lines
 
 
-def _data_note(group: ColumnGroup) -> str:
-    """Sizes of the splits and of the label fractions of one dataset."""
-    if not group.records:
-        return f"{group.title}: no record yet."
-    newest = max(group.records, key=lambda record: (record.started_at, record.key))
-    splits = newest.provenance.get("data", {}).get("splits", {})
-    train = splits.get("train", _largest(group.records, TRAIN))
-    sizes = [train, newest.counts.get(VALIDATION), newest.counts.get(TEST)]
-    named = " / ".join("?" if size is None else str(size) for size in sizes)
-    counts = {
-        fraction: [record.counts.get(TRAIN) for record in group.records if record.spec.fraction == fraction]
-        for fraction in group.fractions
-    }
-    used = ", ".join(f"{percent(fraction)} = {_span(found)}" for fraction, found in counts.items() if found)
-    base = newest.foundations
-    text = (
-        f"{group.title}: {named} images to train, validate and test (data {base.data_fingerprint[:SHORT]}, "
-        f"split {base.split_hash[:SHORT]}); training labels used: {used} images."
+def _rank_notes(block: Block) -> list[str]:
+    """What bold and underlined mean here."""
+    archs = [row.arch for row in block.rows if row.kind == METHOD]
+    if len(archs) < 2:
+        return []
+    among = "the methods in a column" if len(set(archs)) == 1 else "the methods on one backbone in a column"
+    if block.sampling is None:
+        return [f"Bold: highest mean of {among}; underlined: second highest; no test of significance."]
+    told = block.sampling
+    tests = " and ".join(
+        {"DeLong": "DeLong's test for AUROC", "bootstrap": "the bootstrap over test patients"}.get(test, test)
+        for test in told.tests
     )
-    seen = _largest(group.records, SEEN)
-    told = [text, *_split_warnings(newest.provenance.get("data", {}).get("split", {}))]
-    if seen:
-        told.append(f"Up to {seen} test images were seen in pre-training, without their labels.")
-    return " ".join(told)
-
-
-def _split_warnings(split: Mapping[str, Any]) -> list[str]:
-    """Name of a split other than the clean one, its known faults, and patients its parts share."""
-    named = [f"Split {split['name']}."] if split.get("name", CLEAN) != CLEAN else []
-    shared = [f"{count} patients are in both {pair}." for pair, count in split.get("shared", {}).items()]
-    return [*named, *split.get("known", []), *shared]
-
-
-def _run_notes(block: Block) -> list[str]:
-    seeds = (
-        f"pre-training seeds {_listed(record.spec.pretrain_seed for record in block.records)}, "
-        f"evaluation seeds {_listed(record.spec.seed for record in block.records)}"
-    )
-    n = same_n(block)
-    if n == 1:
-        lines = [f"One run per cell ({seeds}), so the spread between runs is not known."]
-    else:
-        count = f"n = {n} runs" if n is not None else "n runs, n in brackets"
-        lines = [f"Mean ± sample standard deviation over {count} ({seeds})."]
-    if sum(row.kind == "method" for row in block.rows) > 1:
-        lines.append(
-            "Bold: highest mean of the methods in a column; underlined: second highest; no test of significance."
-        )
-    if any("recipe" in row.title for row in block.rows):
-        lines.append("Rows of one method that name a recipe differ in pre-training settings, corpus or method version.")
+    lines = [
+        f"Bold: highest mean of {among}, and every method whose paired difference to it is not significant at "
+        f"{percent(told.alpha)} ({tests or 'no test could be made'}; Holm over the methods of the column; for these "
+        "trained weights); underlined: second highest, where that is not bold."
+    ]
+    if untested := _by_reason(block, lambda cell: cell.untested):
+        lines.append(f"Not tested against the best of its column, and so not tied with it: {untested}")
     return lines
 
 
+def _interval_notes(block: Block) -> list[str]:
+    told = block.sampling
+    if told is None:
+        return []
+    lines = [
+        f"[low, high]: {percent(told.level)} percentile interval over {told.samples:,} bootstrap samples of the test "
+        "patients, of the mean over the runs; the same samples for every method. It says how far the number would move "
+        "with other test patients of the same kind, for these trained weights; ± says how far runs differ. Neither "
+        "contains the other."
+    ]
+    if told.without_patients:
+        lines.append(
+            "Results do not say which images are of one patient, so that every image counts as a patient and intervals "
+            f"may be too narrow: {', '.join(told.without_patients)}."
+        )
+    if lacking := _by_reason(block, lambda cell: cell.no_interval):
+        lines.append(f"A number and no interval: {lacking}")
+    return lines
+
+
+def _by_reason(block: Block, reason_of: Callable[[Cell], str]) -> str:
+    """Cells to which something could not be given, counted and listed by reason; "" for none."""
+    reasons: dict[str, list[tuple[int, int]]] = {}
+    for number, row in enumerate(block.rows):
+        for column, cell in enumerate(row.cells):
+            if cell is not None and (reason := reason_of(cell)):
+                reasons.setdefault(reason, []).append((number, column))
+    if not reasons:
+        return ""
+    count = sum(map(len, reasons.values()))
+    told = [f"{list_cells(block, places)}: {reason.rstrip('.')}." for reason, places in reasons.items()]
+    more = sum(len(places) for places in list(reasons.values())[SHOWN:])
+    rest = [f"And {more} more cell{'s' if more > 1 else ''} for reasons of the same kind."] if more else []
+    return " ".join([f"{count} cell{'s' if count > 1 else ''}.", *told[:SHOWN], *rest])
+
+
 def _floor_notes(block: Block) -> list[str]:
-    present = {row.name: row.title for row in block.rows if row.kind != "method"}
+    present = {row.name: row.title for row in block.rows if row.kind != METHOD}
     told = [
         f"{floor.title}: {floor.meaning}."
         for name, floor in block.layout.floors.items()
         if name in present and floor.meaning
     ]
     lines = [f"Floors, which a method should beat. {' '.join(told)}"] if told else []
+    if any(cell is not None and cell.below_floor for row in block.rows for cell in row.cells):
+        lines.append(
+            f"{BELOW_FLOOR} not above the highest floor of its column: a predictor that looks at nothing, or random "
+            "initialisation of the same backbone."
+        )
     above = [f"{one.title}: {one.meaning}." for name, one in block.layout.ceilings.items() if name in present]
     lines += [f"For comparison only, without a rank. {' '.join(above)}"] if above else []
-    if RANDOM in block.layout.floors and RANDOM not in present:
-        lines.append("There is no row of random initialisation yet: vlpbench run --method random makes it.")
+    return [*lines, *_random_notes(block)]
+
+
+def _random_notes(block: Block) -> Iterable[str]:
+    """Backbones without the floor that is made by a run."""
+    if RANDOM not in block.layout.floors:
+        return
+    there = {row.arch for row in block.rows if row.name == RANDOM and row.counted}
+    lacking = dict.fromkeys(row.arch for row in block.rows if row.kind == METHOD and row.arch not in there)
+    for arch in lacking:
+        yield (
+            f"There is no row of random initialisation of {arch_title(arch)} yet: vlpbench run --method random "
+            f"--arch {arch} makes it."
+        )
+
+
+def _mark_notes(block: Block) -> list[str]:
+    printed = "".join(row.short_title for row in block.rows)
+    return [f"{mark} {meaning}." for mark, meaning in MARKS.items() if mark in printed]
+
+
+def _published_notes(block: Block) -> list[str]:
+    if not block.with_published:
+        return []
+    if not any(has_published(block, group) for group in block.groups):
+        return [f"No published numbers: {CITATION} has none for these datasets."]
+    lines = [
+        f"Published: as printed in {CITATION}, in %; difference: measured less published, in points. They take no part "
+        "in bold and underlined; rows that only the paper has show – under measured and count as nothing missing."
+    ]
+    marks = used_marks(block)
+    if marks:
+        told = "; ".join(f"{mark} {MEANINGS[mark]}" for mark in marks)
+        lines.append(f"What differs, so that the two numbers must not be compared as they stand: {told}.")
     return lines
-
-
-def _mark_notes(block: Block, titles: Titles) -> list[str]:
-    used = {mark for row in block.rows for mark in titles.method_card(row.name).mark if row.kind != "trivial"}
-    return [f"{mark} {meaning}." for mark, meaning in MARKS.items() if mark in used]
-
-
-def _missing_note(block: Block) -> str:
-    undefined = sum(cell.undefined > 0 for row in block.rows if row.kind != "trivial" for cell in row.cells if cell)
-    text = f"Missing cells (–): {block.missing} of {block.expected}."
-    return f"{text} Cells with an undefined metric in some run: {undefined}." if undefined else text
-
-
-def _origin_notes(block: Block) -> list[str]:
-    count = f"{len(block.records)} record{'s' if len(block.records) != 1 else ''}"
-    older = f"; {block.superseded} older of the same cells and seeds left out" if block.superseded else ""
-    versions = _listed(record.provenance.get("vlpbench", "?") for record in block.records)
-    weights = "; ".join(
-        f"{row.title} {_listed(one.foundations.weights_sha256[:SHORT] for one in block.records if _made(one) == made)}"
-        for row in block.rows
-        if row.kind != "trivial"
-        for made in [(row.name, row.arch, row.recipe)]
-    )
-    return [f"From {count}{older}, made by vlpbench {versions}.", f"Weights (sha256): {weights}."]
-
-
-def _made(record: Record) -> tuple[str, str, str]:
-    return record.spec.method, record.spec.arch, record.recipe
-
-
-def _method_cells(block: Block) -> list[Cell]:
-    return [cell for row in block.rows if row.kind != "trivial" for cell in row.cells if cell is not None]
-
-
-def _largest(records: Sequence[Record], count: str) -> int | None:
-    return max((record.counts[count] for record in records if count in record.counts), default=None)
-
-
-def _span(values: Iterable[int | None]) -> str:
-    known = sorted({value for value in values if value is not None})
-    if not known:
-        return "?"
-    return str(known[0]) if len(known) == 1 else f"{known[0]} to {known[-1]}"
-
-
-def _listed(values: Iterable[object]) -> str:
-    return ", ".join(str(value) for value in sorted(set(values), key=str))

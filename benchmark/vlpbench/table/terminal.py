@@ -10,10 +10,18 @@ from rich.table import Table
 
 from vlpbench.record import Record
 from vlpbench.table.blocks import Block, ColumnGroup, build_blocks
+from vlpbench.table.entries import Style, dressed, entries
 from vlpbench.table.layout import load_layouts
-from vlpbench.table.notes import build_notes, heading, percent
-from vlpbench.table.render import marked_cells
-from vlpbench.table.titles import Titles, registered_titles
+from vlpbench.table.notes import build_notes, heading
+from vlpbench.table.titles import Titles, percent, registered_titles
+
+STYLE = Style(
+    plain=escape,
+    bold=lambda text: f"[bold]{text}[/bold]",
+    underline=lambda text: f"[underline]{text}[/underline]",
+    sign=escape,
+    below=lambda text: f" {escape(text)}",
+)
 
 
 def print_tables(records: Sequence[Record], console: Console, *, titles: Titles | None = None) -> None:
@@ -31,16 +39,7 @@ def print_tables(records: Sequence[Record], console: Console, *, titles: Titles 
 
 def terminal_tables(block: Block) -> list[Table]:
     """One block as a table per dataset, so that each fits a terminal of 80 columns; floors are dimmed."""
-    cells = [
-        marked_cells(
-            block,
-            row,
-            plain=escape,
-            bold=lambda text: f"[bold]{text}[/bold]",
-            underline=lambda text: f"[underline]{text}[/underline]",
-        )
-        for row in block.rows
-    ]
+    cells = [[dressed(entry, STYLE) for entry in entries(block, row)] for row in block.rows]
     tables = []
     start = 0
     for group in block.groups:

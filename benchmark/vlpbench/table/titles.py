@@ -46,6 +46,11 @@ def registered_titles() -> Titles:
     return Titles(_method, _task, _suite)
 
 
+def percent(fraction: float) -> str:
+    """A label fraction as printed in a column head."""
+    return f"{round(100 * fraction, 6):g} %" if fraction else "no labels"
+
+
 def arch_title(name: str) -> str:
     """An architecture as printed."""
     return ARCHITECTURES.get(name, name)

@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vlpbench.canonical import write_text
-from vlpbench.errors import VlpbenchError
+from vlpbench.errors import NothingToShowError, VlpbenchError
 from vlpbench.record import Record
+from vlpbench.table.beside import add_published
 from vlpbench.table.blocks import Block, build_blocks
 from vlpbench.table.latex import latex
 from vlpbench.table.layout import ALL, Layout, layouts_of_file, select_layouts
-from vlpbench.table.render import comma_separated, markdown
+from vlpbench.table.markdown import markdown
+from vlpbench.table.sheet import comma_separated
 from vlpbench.table.titles import Titles, registered_titles
 from vlpbench.table.webpage import webpage
 
+if TYPE_CHECKING:
+    from vlpbench.statistics.resampler import Resampler
+
 SUFFIXES = {".md": "Markdown", ".tex": "LaTeX", ".csv": "CSV", ".html": "HTML"}
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What tables show besides means and spreads.
+
+    Attributes:
+        resampler: gives intervals and ties; None leaves them out.
+        published: whether the paper's numbers stand beside the measured ones.
+    """
+
+    resampler: Resampler | None = None
+    published: bool = False
+
+
+PLAIN = Extras()
 
 
 def write_table(
@@ -26,6 +49,7 @@ def write_table(
     out: Path,
     results: Path,
     titles: Titles | None = None,
+    extras: Extras = PLAIN,
 ) -> str:
     """Write the tables to `out` and return the text written; a table that was there is replaced.
 
@@ -36,16 +60,18 @@ def write_table(
         out: file ending in .md, .tex, .csv or .html.
         results: results folder, for messages.
         titles: where titles come from; None for the registry.
+        extras: what is shown besides means and spreads.
 
     Raises:
         UnknownNameError: for a table there is not.
-        VlpbenchError: for another suffix, no records, or a folder that cannot be written.
+        NothingToShowError: without a record for it, saying what to run.
+        VlpbenchError: for another suffix, or a folder that cannot be written.
     """
     if out.suffix.lower() not in SUFFIXES:
         kinds = ", ".join(f"{suffix} ({kind})" for suffix, kind in SUFFIXES.items())
         raise VlpbenchError(f"Cannot tell the format of {out}: its name must end in {kinds}.")
     layouts = layouts_of_file(out) if which is None else select_layouts(which)
-    text = _render(records, problems, layouts, out.suffix.lower(), results, titles)
+    text = _render(records, problems, layouts, out.suffix.lower(), results, titles, extras)
     write_text(out, text.rstrip("\n") + "\n")
     return text
 
@@ -57,10 +83,11 @@ def render_tables(
     which: str | None = None,
     results: Path,
     titles: Titles | None = None,
+    extras: Extras = PLAIN,
 ) -> str:
     """The tables as Markdown; arguments and errors as in `write_table`, None for `which` meaning all."""
     layouts = select_layouts(ALL if which is None else which)
-    return _render(records, problems, layouts, ".md", results, titles)
+    return _render(records, problems, layouts, ".md", results, titles, extras)
 
 
 def _render(
@@ -70,9 +97,10 @@ def _render(
     suffix: str,
     results: Path,
     titles: Titles | None,
+    extras: Extras,
 ) -> str:
     named = registered_titles() if titles is None else titles
-    blocks = [block for layout in layouts for block in build_blocks(records, layout, named)]
+    blocks = [_extended(block, named, extras) for layout in layouts for block in build_blocks(records, layout, named)]
     if not blocks:
         raise _nothing(records, problems, layouts, results)
     remarks = _remarks(blocks, problems, layouts)
@@ -83,6 +111,15 @@ def _render(
     if suffix == ".csv":
         return comma_separated(blocks)
     return webpage(blocks, remarks, named)
+
+
+def _extended(block: Block, titles: Titles, extras: Extras) -> Block:
+    """The block with what was asked for besides."""
+    if extras.resampler is not None:
+        from vlpbench.table.intervals import add_intervals
+
+        block = add_intervals(block, extras.resampler)
+    return add_published(block, titles) if extras.published else block
 
 
 def _remarks(blocks: Sequence[Block], problems: Sequence[str], layouts: Sequence[Layout]) -> list[str]:
@@ -99,12 +136,14 @@ def _remarks(blocks: Sequence[Block], problems: Sequence[str], layouts: Sequence
 
 def _nothing(
     records: Sequence[Record], problems: Sequence[str], layouts: Sequence[Layout], results: Path
-) -> VlpbenchError:
+) -> NothingToShowError:
     """Why there is no table, and what to run."""
-    tasks = list(dict.fromkeys(task for layout in layouts for task in layout.tasks))
+    made = next((layout.made_by for layout in layouts if layout.made_by), "") if len(layouts) == 1 else ""
+    run = [layout for layout in layouts if made or not layout.made_by]
+    tasks = list(dict.fromkeys(task for layout in run for task in layout.tasks))
     if records and not problems and all(layout.variants_of for layout in layouts):
         (layout, *_) = layouts
-        return VlpbenchError(
+        return NothingToShowError(
             f"No records of ablations of {layout.variants_of} under {results / 'records'}. "
             f"Run: vlpbench run --method {','.join(layout.methods)} --tasks all --results {results}"
         )
@@ -117,5 +156,5 @@ def _nothing(
         message += f"; {len(problems)} file(s) there could not be trusted:\n{listed}\n"
     else:
         message += ". "
-    task = "all" if len(tasks) > 1 else tasks[0]
-    return VlpbenchError(f"{message}Run: vlpbench run --method random --tasks {task} --results {results}")
+    command = made or f"vlpbench run --method random --tasks {'all' if len(tasks) > 1 else tasks[0]}"
+    return NothingToShowError(f"{message}Run: {command} --results {results}")

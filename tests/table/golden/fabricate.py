@@ -5,17 +5,24 @@ After a change of the rendering that is meant, run `python tests/table/golden/fa
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
 from vlpbench.canonical import canonical_json
 from vlpbench.cards import MethodCard, TaskCard
+from vlpbench.errors import VlpbenchError
 from vlpbench.record import Record, read_record, sealed
 from vlpbench.specs import Foundations, RunSpec, run_key
+from vlpbench.statistics.resampler import Resampler
+from vlpbench.store import RecordStore
 from vlpbench.suite import DataSpec, Suite, TaskSpec
 from vlpbench.table.titles import Titles
-from vlpbench.table.writing import write_table
+from vlpbench.table.writing import Extras, write_table
 
 HERE = Path(__file__).parent
 METRIC = {"classification": "auroc", "segmentation": "dice_positive", "detection": "map_40_75"}
@@ -36,6 +43,10 @@ def fabricate(
     settings: dict[str, Any] | None = None,
     metric: str | None = None,
     attempt: int = 1,
+    counts: dict[str, int] | None = None,
+    split: dict[str, Any] | None = None,
+    dirty: bool = False,
+    sources: dict[str, str] | None = None,
     **spec: Any,
 ) -> Record:
     """A sealed record with the given headline; anything else that a test does not name is the same for all."""
@@ -53,8 +64,15 @@ def fabricate(
         "vlpbench": "0.1.0",
         "started_at": started,
         "protocol": {"name": cell.protocol, "version": 1, "title": "Frozen backbone, complete metrics"},
+        "git": {"commit": "c0ffee00c0ffee00", "dirty": dirty},
         "settings": {"max_steps": 160} if settings is None else settings,
-        "data": {"name": dataset, "title": dataset, "splits": {"train": 600, "val": 200, "test": 200}},
+        "settings_sources": {"max_steps": "the protocol"} if sources is None else sources,
+        "data": {
+            "name": dataset,
+            "title": dataset,
+            "splits": {"train": 600, "val": 200, "test": 200},
+            **({} if split is None else {"split": split}),
+        },
         "backbone": {"recipe_hash": f"{method}-recipe" if recipe is None else recipe},
         "note": "fabricated for a test, never measured",
     }
@@ -66,7 +84,7 @@ def fabricate(
             metrics={headline: value},
             headline=headline,
             floors={FLOOR[task]: {headline: floor}},
-            counts={"train images": TRAIN[fraction], "val images": 200, "test images": 200},
+            counts={"train images": TRAIN[fraction], "val images": 200, "test images": 200, **(counts or {})},
             selection={"rule": "lowest validation loss", "step": 40},
             provenance=provenance,
             attempt=attempt,
@@ -93,12 +111,67 @@ def golden_records() -> list[Record]:
     return records
 
 
+def full_records() -> list[Record]:
+    """The golden records with what gives marks and warnings: a second backbone, a ceiling, faults of a split."""
+    records = golden_records()
+    rows = {
+        ("sista", "vit_b16"): (0.3001, 0.6203, 0.4012, 0.5523),
+        ("mlip", "vit_b16"): (0.2002, 0.6304, 0.0401, 0.1001),
+        ("supervised", "resnet18"): (0.0511, 0.7012, 0.4401, 0.6006),
+    }
+    columns = [("siim", 0.01), ("siim", 1.0), ("rsna", 0.01), ("rsna", 1.0)]
+    faulty = {"name": "mgca-2022", "known": ["Drawn by image."], "shared": {"train and test": 12}}
+    for (method, arch), row in rows.items():
+        for (dataset, fraction), value in zip(columns, row, strict=True):
+            records.append(
+                fabricate(
+                    value,
+                    method=method,
+                    arch=arch,
+                    dataset=dataset,
+                    fraction=fraction,
+                    floor=0.15 if (dataset, fraction) == ("rsna", 1.0) else 0.0,
+                    counts={"test_images_positive": 4, "train_images_positive": 1} if dataset == "rsna" else {},
+                    split=faulty if dataset == "rsna" else None,
+                    dirty=method == "mlip",
+                    started="2026-01-02T00:00:00+00:00",
+                )
+            )
+    return records
+
+
+class FabricatedResampler(Resampler):
+    """Samples without predictions: each record's headline and a pattern of its method, the same in every process."""
+
+    def __init__(self, lacking: str = "") -> None:
+        """Refuse the samples of the method `lacking`."""
+        super().__init__(RecordStore(Path("results")), samples=1024)
+        self._lacking = lacking
+
+    def prefetch(self, records: Iterable[Record]) -> None:
+        """There is nothing to read."""
+
+    def values(self, record: Record) -> Float[np.ndarray, " samples"]:
+        """The headline, up to 32 / 1024 to either side."""
+        if record.spec.method == self._lacking:
+            raise VlpbenchError(f"The record {record.key} keeps no predictions.")
+        stride = 1 + 2 * (len(record.spec.method) % 7)
+        pattern = (np.arange(self.samples) * stride) % 65 - 32
+        return (record.metrics[record.headline] or 0.0) + pattern / 1024
+
+    def patients_known(self, record: Record) -> bool:
+        """Only of one dataset."""
+        return record.spec.dataset != "rsna"
+
+
 def made_up_titles() -> Titles:
     """Titles that do not change with the cards and suites that ship."""
     methods = {
         "random": MethodCard("random", "Random", trains=False),
-        "convirt": MethodCard("convirt", "ConVIRT"),
+        "convirt": MethodCard("convirt", "ConVIRT", venue="PMLR'22"),
         "sista": MethodCard("sista", "SISTA", supervision="external knowledge"),
+        "mlip": MethodCard("mlip", "MLIP", venue="CVPR'24", supervision="external knowledge", approximate=True),
+        "supervised": MethodCard("supervised", "Supervised", supervision="instance labels"),
     }
     meanings = {"dice_positive": "mean Dice over the test images with a foreground pixel", "auroc": "macro average"}
     task = TaskCard("segmentation", "Segmentation", metrics=meanings)
@@ -123,8 +196,18 @@ def main() -> None:
     """Write the golden records and tables anew."""
     text = "".join(canonical_json(asdict(record)) + "\n" for record in golden_records())
     (HERE / "records.jsonl").write_text(text, encoding="utf-8")
-    for name in ("table2.md", "table2.tex"):
-        write_table(committed_records(), out=HERE / name, results=Path("results"), titles=made_up_titles())
+    for suffix in ("md", "tex", "csv", "html"):
+        write_table(
+            committed_records(), out=HERE / f"table2.{suffix}", results=Path("results"), titles=made_up_titles()
+        )
+        write_table(
+            full_records(),
+            which="2",
+            out=HERE / f"full.{suffix}",
+            results=Path("results"),
+            titles=made_up_titles(),
+            extras=Extras(FabricatedResampler(lacking="supervised"), published=True),
+        )
 
 
 if __name__ == "__main__":
