@@ -1,13 +1,13 @@
 """How much faster is preparing than reading each JPEG at full size and resizing it?
 
-Draws grey radiograph-like pictures of 2,500 x 3,000 pixels, of 1 to 2.5 MB as JPEG, and brings each into the square in
-three ways: as preparing does (bytes read and hashed once, decoded at a reduced scale, then resized), at full size as
-grey, and at full size as colour, as loaders of image folders do. The squares must agree to within a grey level on
-average, or nothing is measured. Beside them stands the least that libjpeg can do: an eighth of the scale, which is
-little more than reading the code words, and no resize. The ways take turns in one process; processor time counts, the
-least of all turns for each picture, which other work on the machine disturbs least. Then whole data sets are prepared
-by one and by two processes, in fresh interpreters, and their wall time and peak memory taken (Linux). Writes Markdown
-to standard output:
+Draws radiograph-like pictures of 2,500 x 3,000 pixels, of 1 to 2.5 MB as JPEG, stored as grey and stored as colour,
+and brings each into the square in three ways: as preparing does (bytes read and hashed once, decoded at a reduced
+scale, then resized), at full size as grey, and at full size as colour, as loaders of image folders do. The squares must
+agree to within a grey level on average, or nothing is measured. Beside them stands the least that libjpeg can do: an
+eighth of the scale, which is little more than reading the code words, and no resize. The ways take turns in one
+process; processor time counts, the least of all turns for each picture, which other work on the machine disturbs least.
+Then whole data sets of the grey files are prepared by one and by two processes, in fresh interpreters, and their wall
+time and peak memory taken (Linux). Writes Markdown to standard output:
 
     uv run python benchmark/speed/preparing.py
 """
@@ -44,6 +44,7 @@ from vlpbench.suite import DataSpec
 HEIGHT, WIDTH = 3000, 2500
 KINDS = ((2.0, 95), (3.0, 90), (3.0, 95), (8.0, 75), (6.0, 90))
 """Standard deviation of the noise in grey values, and JPEG quality."""
+COLOUR_QUALITY = 90
 MEGABYTES = (1.0, 2.5)
 TOLERANCE = 1.0
 OURS, LEAST = "prepare", "an eighth, no resize"
@@ -85,6 +86,13 @@ def draw(noise: float, quality: int, generator: np.random.Generator) -> bytes:
     data = io.BytesIO()
     Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)).save(data, "JPEG", quality=quality)
     return data.getvalue()
+
+
+def in_colour(data: bytes) -> bytes:
+    """The same picture with three channels, two of them at half the resolution, as most cameras and programs write."""
+    coloured = io.BytesIO()
+    Image.open(io.BytesIO(data)).convert("RGB").save(coloured, "JPEG", quality=COLOUR_QUALITY, subsampling="4:2:0")
+    return coloured.getvalue()
 
 
 def full_grey(path: Path, size: int) -> np.ndarray:
@@ -178,9 +186,9 @@ def in_fresh_process(folder: Path, size: int, count: int, jobs: int) -> dict[str
 
 
 def report(folder: Path, size: int, rounds: int, count: int) -> str:
-    """Tables for one size."""
+    """Tables for one size and one kind of files."""
     paths = sorted(folder.glob("*.jpg"))
-    text = f"\n{size} pixels\n\n{differences(paths, size)}\n"
+    text = f"\n{folder.name} files, {size} pixels\n\n{differences(paths, size)}\n"
     seconds = take_turns(paths, folder, size, rounds)
     text += "| way | images a second of one core | times as slow as preparing |\n|---|---:|---:|\n"
     for name, spent in seconds.items():
@@ -196,6 +204,33 @@ def report(folder: Path, size: int, rounds: int, count: int) -> str:
     return text
 
 
+def draw_all(folder: Path) -> list[Path]:
+    """Folders of the same pictures as grey and as colour files."""
+    generator = np.random.default_rng(0)
+    grey, colour = folder / "grey", folder / "colour"
+    grey.mkdir()
+    colour.mkdir()
+    for number, (noise, quality) in enumerate(KINDS):
+        data = draw(noise, quality, generator)
+        (grey / f"{number}.jpg").write_bytes(data)
+        (colour / f"{number}.jpg").write_bytes(in_colour(data))
+    return [grey, colour]
+
+
+def wrong(folder: Path, sizes: Sequence[int]) -> str:
+    """Why a comparison on these files would be worth nothing, "" where it is worth something."""
+    megabytes = [path.stat().st_size / 1e6 for path in sorted(folder.glob("*.jpg"))]
+    if not MEGABYTES[0] <= min(megabytes) <= max(megabytes) <= MEGABYTES[1]:
+        return f"The {folder.name} pictures have {megabytes} MB, expected {MEGABYTES}."
+    for size in sizes:
+        compared = [way for name, way in ways(folder, size).items() if name != LEAST]
+        squares = [[way(path).astype(int) for way in compared] for path in folder.glob("*.jpg")]
+        worst = max(float(np.abs(other - ours).mean()) for ours, *others in squares for other in others)
+        if not worst < TOLERANCE:
+            return f"The ways differ by {worst:.2f} grey levels on average at {size} pixels ({folder.name} files)."
+    return ""
+
+
 def main() -> int:
     """Check that all agree, then measure."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
@@ -208,26 +243,21 @@ def main() -> int:
         folder, size, count, jobs = json.loads(given.measure)
         sys.stdout.write(json.dumps(prepare_once(Path(folder), size, count, jobs)))
         return 0
-    generator = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for number, (noise, quality) in enumerate(KINDS):
-            (folder / f"{number}.jpg").write_bytes(draw(noise, quality, generator))
-        sizes = [path.stat().st_size / 1e6 for path in sorted(folder.glob("*.jpg"))]
-        if not MEGABYTES[0] <= min(sizes) <= max(sizes) <= MEGABYTES[1]:
-            sys.stderr.write(f"The pictures have {sizes} MB, expected {MEGABYTES}.\n")
+        folders = draw_all(Path(name))
+        problem = next((found for folder in folders if (found := wrong(folder, given.sizes))), "")
+        if problem:
+            sys.stderr.write(f"{problem}\n")
             return 1
-        for size in given.sizes:
-            compared = [way for name, way in ways(folder, size).items() if name != LEAST]
-            squares = [[way(path).astype(int) for way in compared] for path in folder.glob("*.jpg")]
-            worst = max(float(np.abs(other - ours).mean()) for ours, *others in squares for other in others)
-            if not worst < TOLERANCE:
-                sys.stderr.write(f"The ways differ by {worst:.2f} grey levels on average.\n")
-                return 1
-        sys.stdout.write(f"JPEGs of {', '.join(f'{one:.1f}' for one in sizes)} MB, {given.rounds} turns, ")
-        sys.stdout.write(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}\n")
-        for size in given.sizes:
-            sys.stdout.write(report(folder, size, given.rounds, given.images))
+        sys.stdout.write(f"{given.rounds} turns, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}\n")
+        for folder in folders:
+            megabytes = ", ".join(f"{path.stat().st_size / 1e6:.1f}" for path in sorted(folder.glob("*.jpg")))
+            sys.stdout.write(f"{folder.name} JPEGs of {megabytes} MB\n")
+        for folder in folders:
+            for size in given.sizes:
+                # Whole data sets once: their wall time says how processes share a machine.
+                count = given.images if folder == folders[0] else 0
+                sys.stdout.write(report(folder, size, given.rounds, count))
     return 0
 
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,8 +15,11 @@ from vlpbench.commands import data as command
 from vlpbench.commands.data_splits import show_splits
 from vlpbench.commands.prepared_data import parse_options, prepare_request, prepared_folders
 from vlpbench.commands.show_data import show_data
+from vlpbench.commands.to_do import require_data
 from vlpbench.data.prepared import Prepared
-from vlpbench.errors import UnknownNameError, VlpbenchError
+from vlpbench.errors import BadInputError, UnknownNameError, VlpbenchError
+from vlpbench.splits.recipe import NamedSplit, SplitRecipe
+from vlpbench.suite import DataSpec, load_suite
 
 SUITE = """
 name = "mine"
@@ -134,7 +139,7 @@ def test_verify_names_what_is_wrong(prepared: Prepared, tmp_path: Path, capsys: 
     assert "same pixels: 1 group(s) of equal images; 1 of several patients" in printed
     assert "images/00_0.png: other bytes than when it was prepared" in printed
     assert "images/01_0.png: no file 01_0.png" in printed
-    assert "1 patients in both train and test" in printed
+    assert "1 patient(s) in both train and test" in printed
     assert "Broken: image ids, boxes, original files." in printed
 
 
@@ -155,12 +160,85 @@ def test_splits_are_shown_and_written(prepared: Prepared, tmp_path: Path, capsys
     capsys.readouterr()
     show_splits("ward", diff=("clean", "clean"), out=tmp_path / "lists", work=tmp_path / "work")
     printed = capsys.readouterr().out
-    assert "images of clean in clean" in printed
+    assert "Images of clean, a row for each part, in the parts of clean" in printed
     written = pd.read_csv(tmp_path / "lists" / "ward-clean.csv")
     parts = dict(zip(written["image_id"], written["split"], strict=True))
     assert parts == dict(zip(prepared.manifest["image_id"], prepared.manifest["split"], strict=True))
     with pytest.raises(UnknownNameError, match="named 'mgca-2022'"):
         show_splits("ward", diff=("clean", "mgca-2022"), out=None, work=tmp_path / "work")
+
+
+def test_two_splits_that_are_compared_are_the_only_ones_shown(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def halves(manifest: pd.DataFrame) -> NamedSplit:
+        rows = np.arange(len(manifest))
+        return NamedSplit(rows[:12], rows[12:18], rows[18:])
+
+    made = tuple(
+        SplitRecipe(name, "table", ("segmentation",), f"rule of {name}", "https://example.org", {}, halves)
+        for name in ("halves", "others")
+    )
+    for place in ("vlpbench.splits.catalogue", "vlpbench.data.placed_splits"):
+        monkeypatch.setattr(f"{place}.recipes", lambda source: made if source == "table" else ())
+    capsys.readouterr()
+    show_splits("ward", diff=("halves", "clean"), out=None, work=tmp_path / "work")
+    printed = capsys.readouterr().out
+    assert "rule of halves" in printed
+    assert "rule of others" not in printed
+    assert "Images of halves (segmentation), a row for each part, in the parts of clean" in printed
+    inside = int((prepared.manifest["split"][:12] == "train").sum())
+    assert re.search(rf"train +{inside} ", printed)
+    show_splits("ward", diff=None, out=None, work=tmp_path / "work")
+    assert "rule of others" in capsys.readouterr().out
+
+
+def test_other_sizes_that_are_prepared_are_named(
+    suite: str, prepared: Prepared, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = {"folder": tmp_path / "data", "suite": suite, "jobs": 1, "settings": (), "plugins": ()}
+    command.prepare_data("ward", size=48, work=tmp_path / "work", **sizes)  # type: ignore[arg-type]
+    capsys.readouterr()
+    command.verify_data("ward", folder=None, work=tmp_path / "work")
+    told = f"the newest at 48 px; also prepared: {prepared.folder.name} at 32 px"
+    assert told in capsys.readouterr().out
+    show_splits("ward", diff=None, out=None, work=tmp_path / "work")
+    assert told in capsys.readouterr().out
+
+
+def test_oddities_of_a_release_are_printed_by_prepare_and_verify(
+    suite: str, prepared: Prepared, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = json.loads((prepared.folder / "prepared.json").read_text(encoding="utf-8"))
+    assert facts["noticed"] == []
+    facts["noticed"] = ["table.csv: rows without a patient, left out: 1 (row 3)"]
+    (prepared.folder / "prepared.json").write_text(json.dumps(facts), encoding="utf-8")
+    prepare(suite, tmp_path / "data", tmp_path / "work")
+    assert "noticed: table.csv: rows without a patient, left out: 1 (row 3)" in capsys.readouterr().out
+    command.verify_data("ward", folder=None, work=tmp_path / "work")
+    printed = capsys.readouterr().out
+    assert "note  noticed: 1 kind(s) of oddity in the release\n        table.csv: rows without a patient" in printed
+
+
+def test_the_to_do_list_says_where_each_dataset_belongs(tmp_path: Path) -> None:
+    paper = load_suite("paper")
+
+    def wanted() -> dict[str, DataSpec]:
+        return {"corpus": paper.corpus, **paper.datasets}
+
+    told = []
+    for data in (None, tmp_path):
+        asked = SimpleNamespace(suite=paper, wanted_data=wanted, data=data, image_size=64)
+        with pytest.raises(BadInputError) as error:
+            require_data(asked)  # type: ignore[arg-type]
+        told.append(str(error.value))
+    without, given = told
+    assert "  - MIMIC-CXR" in without
+    assert "[folder mimic_cxr]: Credentialed account" in without
+    assert "\n      size: about 3.7 GB" in without
+    assert "all of them in one, and run the same command again with --data THAT_FOLDER" in without
+    assert "Put each into its folder there, and run the same command again; --tasks" in given
+    assert f"No folder at {tmp_path / 'rsna'}" in given
 
 
 def test_a_contact_sheet_shows_boxes_and_masks(prepared: Prepared, tmp_path: Path) -> None:

@@ -203,10 +203,6 @@ def test_a_renamed_column_is_named(tmp_path: Path, column: str) -> None:
 @pytest.mark.parametrize(
     ("cells", "problem"),
     [
-        ({"patientid": ""}, "patientid is blank"),
-        ({"filename": ""}, "filename is blank"),
-        ({"folder": ""}, "folder is blank"),
-        ({"filename": "a.jpg"}, "image 'a.jpg' stands in an earlier row too"),
         ({"finding": "COVID-19"}, "finding is 'COVID-19'; expected one such as Pneumonia/Viral/COVID-19"),
         ({"finding": "Pneumonia/Viral/COVID19"}, "finding is 'Pneumonia/Viral/COVID19'; expected one such as"),
         ({"finding": "Pneumonia/Bacterial/SARS"}, "finding is 'Pneumonia/Bacterial/SARS'"),
@@ -220,6 +216,46 @@ def test_bad_rows_are_named(tmp_path: Path, cells: dict[str, str], problem: str)
     text = problems_of(tmp_path)
     assert f"metadata.csv row 3: {problem}" in text
     assert "1 problem(s)" in text
+
+
+@pytest.mark.parametrize(
+    ("cells", "kept", "reason"),
+    [
+        ({"patientid": ""}, ["a.jpg", "c.jpg"], "rows with a blank patientid"),
+        ({"filename": ""}, ["a.jpg", "c.jpg"], "rows with a blank filename"),
+        ({"folder": ""}, ["a.jpg", "c.jpg"], "rows with a blank folder"),
+        ({"filename": "a.jpg", "patientid": "1"}, ["a.jpg", "c.jpg"], "rows that repeat an image"),
+    ],
+)
+def test_rows_of_no_use_are_left_out_and_told(
+    tmp_path: Path, cells: dict[str, str], kept: list[str], reason: str
+) -> None:
+    rows = [row(patientid="1", filename="a.jpg", clinical_notes="First.")]
+    rows += [row(**{"patientid": "2", "filename": "b.jpg", **cells}), row(patientid="3", filename="c.jpg")]
+    write_table(tmp_path, rows)
+    opened = source(tmp_path)
+    assert [listed.image_id for listed in opened.rows()] == kept
+    assert opened.rows()[0].report == "First."
+    assert opened.counts()[f"{reason} left out"] == 1
+    assert opened.noticed() == [f"metadata.csv: {reason}, left out: 1 (row 3)"]
+
+
+@pytest.mark.parametrize("cells", [{"patientid": "2"}, {"finding": "No Finding"}, {"view": "L"}])
+def test_rows_of_one_image_that_contradict_each_other_are_all_left_out(tmp_path: Path, cells: dict[str, str]) -> None:
+    same = {"patientid": "1", "filename": "a.jpg"}
+    write_table(tmp_path, [row(**same), row(patientid="3", filename="c.jpg"), row(**{**same, **cells})])
+    opened = source(tmp_path)
+    assert [listed.image_id for listed in opened.rows()] == ["c.jpg"]
+    told = opened.noticed()[0]
+    assert told.startswith("metadata.csv: rows of one image that differ in patient, finding or view, left out: ")
+    assert "(row 2" in told
+
+
+def test_a_release_as_described_has_nothing_to_tell(tmp_path: Path) -> None:
+    write_release(tmp_path)
+    opened = source(tmp_path)
+    opened.rows()
+    assert opened.noticed() == []
 
 
 def test_an_unknown_option_is_refused(tmp_path: Path) -> None:

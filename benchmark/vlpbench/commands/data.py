@@ -16,6 +16,7 @@ from vlpbench.cards import SourceCard
 from vlpbench.commands.arguments import load_plugins
 from vlpbench.commands.prepared_data import (
     newest_prepared,
+    note_others,
     parse_options,
     prepare_request,
     prepared_folders,
@@ -23,7 +24,7 @@ from vlpbench.commands.prepared_data import (
 )
 from vlpbench.commands.progress import TerminalWatcher
 from vlpbench.data.prepared import Prepared, prepare
-from vlpbench.data.verification import Finding, verify
+from vlpbench.data.verification import verify
 from vlpbench.errors import StoppedError
 from vlpbench.registry import REGISTRY
 from vlpbench.splits.catalogue import PARTS
@@ -99,6 +100,8 @@ def _print_prepared(prepared: Prepared, console: Console) -> None:
         lines.append(f"{column.removeprefix('label:')}: {known}" + (f", {unknown:,} unknown" if unknown else ""))
     for line in lines:
         console.print(f"  {line}", highlight=False, markup=False)
+    for oddity in facts.get("noticed", []):
+        console.print(f"  noticed: {oddity}", style="yellow", highlight=False, markup=False)
     if facts["unreadable"]:
         console.print(f"  {len(facts['unreadable'])} image(s) could not be read and are left out:", style="yellow")
         for problem in facts["unreadable"][:20]:
@@ -110,9 +113,9 @@ def verify_data(name: str, *, folder: Path | None, work: Path) -> None:
     console = Console(soft_wrap=True)
     prepared = newest_prepared(name, work)
     console.print(f"{prepared.folder}", style="bold", highlight=False, markup=False)
+    note_others(prepared, name, work, console)
     with TerminalWatcher(console) as watcher, watcher.stage("reading images") as step:
         found = verify(prepared, source=folder, progress=lambda done, total: step(done, total, ""))
-    found += _splits(prepared)
     for finding in found:
         console.print(f"  {MARKS[finding.state]}  {finding.title}: ", end="", highlight=False)
         console.print(finding.text, highlight=False, markup=False)
@@ -122,20 +125,3 @@ def verify_data(name: str, *, folder: Path | None, work: Path) -> None:
     if broken:
         console.print(f"Broken: {', '.join(broken)}. Remove {prepared.folder} and prepare it again.", style="red")
         sys.exit(1)
-
-
-def _splits(prepared: Prepared) -> list[Finding]:
-    """Patients that the parts of each split share."""
-    from vlpbench.commands.data_splits import split_pages
-
-    findings = []
-    for page in split_pages(prepared):
-        title = f"split {page.title}"
-        if page.split is None:
-            findings.append(Finding(title, "note", f"cannot be made here: {page.problem}"))
-            continue
-        sizes = ", ".join(f"{part} {count:,}" for part, count in page.sizes.items())
-        shared = [f"{count:,} patients in both {pair}" for pair, count in page.shared.items()]
-        text = f"{sizes}; " + ("; ".join(shared) if shared else "no patient in two parts")
-        findings.append(Finding(title, "note" if shared else "ok", text))
-    return findings

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from vlpbench.cards import SourceCard
 from vlpbench.data.prepared import Prepared
 from vlpbench.data.source import SourceRequest
@@ -94,9 +96,13 @@ def newest_prepared(name: str, work: Path) -> Prepared:
     )
 
 
-def source_of(prepared: Prepared) -> str:
-    """Registered source a folder was prepared from, as far as it says so."""
-    return str(prepared.facts.get("source", prepared.folder.name[: -HASH_LENGTH - 1]))
+def note_others(prepared: Prepared, name: str, work: Path, console: Console) -> None:
+    """Say that a name has been prepared in other ways too, where it has."""
+    others = [one for one in prepared_folders(name, work) if one.folder != prepared.folder]
+    if others:
+        listed = ", ".join(f"{one.folder.name} at {one.facts['image_size']} px" for one in others)
+        text = f"the newest at {prepared.facts['image_size']} px; also prepared: {listed}"
+        console.print(f"  {text}", style="dim", highlight=False, markup=False)
 
 
 def parse_options(texts: tuple[str, ...]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from vlpbench.canonical import atomic_path
-from vlpbench.commands.prepared_data import newest_prepared
+from vlpbench.commands.prepared_data import newest_prepared, note_others
 from vlpbench.errors import UnknownNameError, VlpbenchError
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".webp": "WEBP"}
@@ -41,8 +41,7 @@ def show_data(name: str, *, count: int, out: Path, seed: int, split: str, work: 
         raise VlpbenchError(f"{prepared.folder} has no image{f' in {split}' if split else ''} to show.")
     with atomic_path(out) as temporary:
         draw_sheet(prepared, rows).save(temporary, FORMATS[out.suffix.lower()])
-    Console(soft_wrap=True).print(
-        f"{out}: {len(rows)} of {len(prepared.manifest):,} images of {prepared.folder.name}, drawn with seed {seed}",
-        highlight=False,
-        markup=False,
-    )
+    console = Console(soft_wrap=True)
+    drawn = f"{out}: {len(rows)} of {len(prepared.manifest):,} images of {prepared.folder.name}, drawn with seed {seed}"
+    console.print(drawn, highlight=False, markup=False)
+    note_others(prepared, name, work, console)

@@ -129,7 +129,7 @@ def _writer(text: str, model: str | None, device: str) -> Writer:
     if text == "impression":
         return ImpressionWriter()
     if way == "hf" and rest:
-        from vlpbench.run import resolve_device
+        from vlpbench.device import resolve_device
         from vlpbench.summaries.hugging_face import HuggingFaceWriter
 
         return HuggingFaceWriter(rest, device=resolve_device(device))

@@ -21,12 +21,15 @@ def require_data(request: Request) -> None:
     lines = [line for data in wanted.values() if (line := _missing(data, request)) is not None]
     if not lines:
         return
-    where = f"below {request.data}" if request.data is not None else "since no --data was given"
+    given = request.data is not None
+    where = f"below {request.data}" if given else "since no --data was given"
+    place = "Put each into its folder there" if given else "Put each into a folder of that name, all of them in one"
+    again = "run the same command again" + ("" if given else " with --data THAT_FOLDER")
     raise BadInputError(
         f"The suite {request.suite.name!r} lacks {len(lines)} of its {len(wanted)} datasets {where}:",
         lines,
-        next_step="Put each into its folder and run the same command again; --tasks takes only some of them, and "
-        "`vlpbench data list` shows licences and sizes.",
+        next_step=f"{place}, and {again}; --tasks takes only some of them. `vlpbench data list` shows licences, "
+        "docs/data.md what must lie in each folder.",
         shown=len(lines),
     )
 
@@ -39,9 +42,9 @@ def _missing(data: DataSpec, request: Request) -> str | None:
         raise
     except VlpbenchError as error:
         card = REGISTRY.card("source", data.source)
-        how = card.how if isinstance(card, SourceCard) else ""
-        size = f" ({card.size})" if isinstance(card, SourceCard) and card.size else ""
-        folder = str(data.options.get("folder", "."))
-        reason = f"{error}\n      get it: " if request.data is not None else ""
-        return f"{data.title} [folder {folder}]: {reason}{how}{size}"
+        how, size, title = (card.how, card.size, card.title) if isinstance(card, SourceCard) else ("", "", data.title)
+        # The corpus of a suite has no title of its own.
+        head = f"{title if data.title == data.name else data.title} [folder {data.options.get('folder', '.')}]: "
+        told = [f"{error}\n      get it: {how}" if request.data is not None else how, f"size: {size}" if size else ""]
+        return head + "\n      ".join(filter(None, told))
     return None

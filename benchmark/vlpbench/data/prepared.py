@@ -42,9 +42,14 @@ class Prepared:
 
     @cached_property
     def facts(self) -> dict[str, object]:
-        """Contents of `prepared.json`: fingerprint, counts, descriptions and problems."""
+        """Contents of `prepared.json`: fingerprint, counts, descriptions, oddities and problems."""
         facts: dict[str, object] = json.loads((self.folder / "prepared.json").read_text(encoding="utf-8"))
         return facts
+
+    @property
+    def source(self) -> str:
+        """Registered source it was prepared from; the folder's name without its hash where that is not told."""
+        return str(self.facts.get("source", self.folder.name.rsplit("-", 1)[0]))
 
     @property
     def fingerprint(self) -> str:
@@ -204,6 +209,7 @@ def _finish(
         "patients": int(manifest["patient"].nunique()),
         "splits": {name: int((manifest["split"] == name).sum()) for name in SPLITS},
         "counts": dict(source.counts()),
+        "noticed": list(source.noticed()),
         "descriptions": descriptions,
         "unreadable": unreadable,
     }

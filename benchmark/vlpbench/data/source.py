@@ -149,6 +149,13 @@ class Source(ABC):
         """What was found, left out and kept, by name, once `rows` has been asked for; nothing by default."""
         return {}
 
+    def noticed(self) -> Sequence[str]:
+        """Oddities of the release that leave labels and boxes right, a line each, once `rows` has been asked for.
+
+        What they concern was left out or left unknown; none by default.
+        """
+        return ()
+
     @abstractmethod
     def read(self, row: ImageRow) -> Pixels:
         """Pixels of one row.

@@ -12,6 +12,7 @@ import pandas as pd
 
 from vlpbench.box import Box
 from vlpbench.canonical import content_hash, file_sha256
+from vlpbench.data.placed_splits import placed_splits
 from vlpbench.data.prepared import Prepared
 
 Progress = Callable[[int, int], None]
@@ -36,7 +37,7 @@ class Finding:
 
 
 def verify(prepared: Prepared, *, source: Path | None, progress: Progress | None = None) -> list[Finding]:
-    """Check arrays, manifest, duplicates and what was left out; with the source folder, its files too.
+    """Check arrays, manifest, duplicates, what was left out, and splits; with the source folder, its files too.
 
     Args:
         prepared: the folder.
@@ -48,7 +49,7 @@ def verify(prepared: Prepared, *, source: Path | None, progress: Progress | None
     findings += [_same_files(manifest), _same_pixels(prepared, progress)]
     if source is not None:
         findings.append(_files(manifest, source, progress))
-    return findings
+    return findings + _splits(prepared)
 
 
 def _arrays(prepared: Prepared) -> Finding:
@@ -94,6 +95,10 @@ def _left_out(prepared: Prepared) -> list[Finding]:
     unreadable = [str(problem) for problem in _list(prepared.facts.get("unreadable"))]
     state = "note" if unreadable else "ok"
     found = [Finding("unreadable", state, f"{len(unreadable)} image(s) were left out", tuple(unreadable[:SHOWN]))]
+    noticed = [str(line) for line in _list(prepared.facts.get("noticed"))]
+    if noticed:
+        text = f"{len(noticed)} kind(s) of oddity in the release"
+        found.append(Finding("noticed", "note", text, tuple(noticed)))
     counts = prepared.facts.get("counts")
     if isinstance(counts, dict) and counts:
         listed = ", ".join(f"{name}: {count:,}" for name, count in counts.items())
@@ -155,3 +160,18 @@ def _contents(paths: list[Path]) -> tuple[str, str]:
     """What `content` may say of some files: the hash of the image alone, or of image and mask together."""
     hashes = [file_sha256(path) for path in paths]
     return hashes[0][:32], content_hash(hashes, 32)
+
+
+def _splits(prepared: Prepared) -> list[Finding]:
+    """Sizes of each split, and patients that its parts share."""
+    findings = []
+    for placed in placed_splits(prepared):
+        title = f"split {placed.title}"
+        if placed.split is None:
+            findings.append(Finding(title, "note", f"cannot be made here: {placed.problem}"))
+            continue
+        sizes = ", ".join(f"{part} {count:,}" for part, count in placed.sizes.items())
+        shared = [f"{count:,} patient(s) in both {pair}" for pair, count in placed.shared.items()]
+        text = f"{sizes}; " + ("; ".join(shared) if shared else "no patient in two parts")
+        findings.append(Finding(title, "note" if shared else "ok", text))
+    return findings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +13,7 @@ from vlpbench.errors import VlpbenchError
 from vlpbench.registry import register_source
 from vlpbench.sources.confined import PathError, confined
 from vlpbench.sources.csv_file import lines
+from vlpbench.sources.noticed import Noticed
 from vlpbench.sources.release import Release
 
 TABLES = ("metadata.csv", "metadata.csv.gz")
@@ -100,6 +101,7 @@ class CovidChestXray(Release):
         self.views, self.licences = (_names(self.options[name]) for name in ("views", "licences"))
         # The rows themselves are not kept: the source is sent to other processes with every image.
         self._counts: Counter[str] = Counter()
+        self._noticed = Noticed()
 
     def tables(self) -> Sequence[Path]:
         """`metadata.csv`.
@@ -113,28 +115,30 @@ class CovidChestXray(Release):
         """Every X-ray of the chosen views and licences.
 
         Raises:
-            BadInputError: listing every blank id, duplicate, unknown finding and path out of the folder.
+            BadInputError: listing every unknown finding and path out of the folder.
             VlpbenchError: if views and licences leave no image.
         """
         (table,) = self.tables()
-        self._counts = Counter()
+        self._counts, self._noticed = Counter(), Noticed()
         problems: list[str] = []
-        rows: list[ImageRow] = []
-        seen: set[str] = set()
-        views: Counter[str] = Counter()
-        for line, entry in lines(self.table(table, columns=COLUMNS)):
-            where = f"{table.name} row {line}"
-            views[entry["view"]] += entry["modality"] == "X-ray"
-            reason = self._left_out(entry)
-            problem = self._wrong(entry, seen)
-            seen.add(entry["filename"])
+        kept: dict[str, ImageRow] = {}
+        entries = list(lines(self.table(table, columns=COLUMNS)))
+        views = Counter(entry["view"] for _, entry in entries if entry["modality"] == "X-ray")
+        contradicting = _contradicting([entry for _, entry in entries])
+        for line, entry in entries:
+            reason, odd = self._left_out(entry), _unusable(entry, kept, contradicting)
+            problem = "" if reason or odd else self._wrong(entry)
             if problem:
-                problems.append(f"{where}: {problem}")
+                problems.append(f"{table.name} row {line}: {problem}")
             elif reason:
                 self._counts[reason] += 1
+            elif odd:
+                self._counts[f"{odd} left out"] += 1
+                self._noticed.add(f"{table.name}: {odd}, left out", f"row {line}")
             else:
-                rows.append(self._row(entry))
+                kept[entry["filename"]] = self._row(entry)
         self.refuse(problems)
+        rows = list(kept.values())
         if not rows:
             listed = ", ".join(f"{view or 'blank'} ({count})" for view, count in views.items() if count)
             raise VlpbenchError(
@@ -153,6 +157,10 @@ class CovidChestXray(Release):
             self.rows()
         return {name: count for name, count in self._counts.items() if count}
 
+    def noticed(self) -> Sequence[str]:
+        """Rows without an id, repeated and contradicting ones."""
+        return self._noticed.lines()
+
     def _left_out(self, entry: Mapping[str, str]) -> str:
         """Why a row is left out, "" where it is kept."""
         if entry["filename"].lower().endswith(".gz"):
@@ -165,13 +173,8 @@ class CovidChestXray(Release):
             return "other licences left out"
         return ""
 
-    def _wrong(self, entry: Mapping[str, str], seen: set[str]) -> str:
+    def _wrong(self, entry: Mapping[str, str]) -> str:
         """What is wrong with a row, "" where nothing is."""
-        blank = next((name for name in ("filename", "patientid", "folder") if not entry[name]), "")
-        if blank:
-            return f"{blank} is blank"
-        if entry["filename"] in seen:
-            return f"image {entry['filename']!r} stands in an earlier row too"
         if _finding(entry) not in FINDINGS:
             return (
                 f"finding is {entry['finding']!r}; expected one such as {COVID}, Pneumonia, Tuberculosis or No Finding "
@@ -228,6 +231,24 @@ def finding_labels(finding: str) -> dict[str, float]:
         "covid": math.nan if finding in ("Pneumonia", "Pneumonia/Viral") else float(finding == COVID),
     }
     return {**labels, **{name.lower(): math.nan if open_kind else float(name == kind) for name in AGENTS}}
+
+
+def _unusable(entry: Mapping[str, str], kept: Collection[str], contradicting: Collection[str]) -> str:
+    """Why a row is of no use although the others are, "" where it is."""
+    blank = next((name for name in ("filename", "patientid", "folder") if not entry[name]), "")
+    if blank:
+        return f"rows with a blank {blank}"
+    if entry["filename"] in contradicting:
+        return "rows of one image that differ in patient, finding or view"
+    return "rows that repeat an image" if entry["filename"] in kept else ""
+
+
+def _contradicting(entries: Iterable[Mapping[str, str]]) -> set[str]:
+    """Images whose rows do not say the same."""
+    said: dict[str, set[tuple[str, ...]]] = {}
+    for entry in entries:
+        said.setdefault(entry["filename"], set()).add((entry["patientid"], _finding(entry), entry["view"]))
+    return {name for name, found in said.items() if len(found) > 1}
 
 
 def _finding(entry: Mapping[str, str]) -> str:

@@ -20,6 +20,7 @@ from vlpbench.registry import register_source
     title="Procedural chest radiographs with reports, masks and boxes",
     licence="Apache-2.0 (drawn by this program)",
     how="Nothing to get: drawn on first use.",
+    tasks=("pre-training", "classification", "segmentation", "detection"),
     options={
         "population": "corpus, chexpert, rsna, covidx, siim or object_cxr",
         "count": "number of studies",

@@ -43,7 +43,7 @@ PICTURE_NAME = re.compile(r"\d+_(train|test)_([01])_\.png", re.ASCII)
     "siim",
     title="SIIM-ACR Pneumothorax Segmentation 2019",
     licence="Rules of the Kaggle competition: non-commercial use",
-    how="Get the images in DICOM with train-rle.csv or stage_2_train.csv from "
+    how="Images in DICOM with train-rle.csv or stage_2_train.csv from "
     "https://www.kaggle.com/c/siim-acr-pneumothorax-segmentation, or the PNG edition from "
     "https://www.kaggle.com/datasets/vbookshelf/pneumothorax-chest-xray-images-and-masks; unzip, and give the folder "
     "that holds dicom-images-train or png_images.",

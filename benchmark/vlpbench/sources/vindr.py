@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,15 +15,19 @@ from vlpbench.errors import UnknownNameError
 from vlpbench.registry import register_source
 from vlpbench.sources.confined import PathError, confined
 from vlpbench.sources.csv_file import lines, read_csv
+from vlpbench.sources.noticed import Noticed
 from vlpbench.sources.reader_fusion import FUSIONS, Reading, fuse
 from vlpbench.sources.release import Release
 from vlpbench.sources.vindr_tables import (
+    CLASSES,
     KAGGLE_CLASSES,
     NO_FINDING,
     READERS,
     Mark,
+    Told,
     label_name,
     majority,
+    notice_readers,
     read_marks,
     read_votes,
 )
@@ -30,6 +35,8 @@ from vlpbench.sources.vindr_tables import (
 SUFFIXES = (".dicom", ".dcm", ".png")
 TABLES = ("train.csv", "train.csv.gz")
 SIZES = "train_meta.csv"
+UNTOLD = Told(dict.fromkeys(map(label_name, CLASSES), math.nan), finding=True)
+"""Of an image without a row of labels."""
 
 
 @register_source(
@@ -74,6 +81,7 @@ class VinDr(Release):
             raise UnknownNameError("value of the option fusion", self.fusion, FUSIONS)
         # The rows themselves are not kept: the source is sent to other processes with every image.
         self._counts: Counter[str] = Counter()
+        self._noticed = Noticed()
 
     def tables(self) -> Sequence[Path]:
         """Labels and annotations of the edition.
@@ -94,10 +102,10 @@ class VinDr(Release):
         """Every image of the tables.
 
         Raises:
-            BadInputError: listing every bad row, and every image without its three readers.
+            BadInputError: listing every bad row.
         """
         problems: list[str] = []
-        self._counts = Counter()
+        self._counts, self._noticed = Counter(), Noticed()
         tables = self.tables()
         if (self.folder / "annotations").is_dir():
             rows = [*self._part("train", tables[:2], problems), *self._part("test", tables[2:], problems)]
@@ -115,6 +123,10 @@ class VinDr(Release):
         if not self._counts:
             self.rows()
         return dict(self._counts)
+
+    def noticed(self) -> Sequence[str]:
+        """Rows that stand twice, images of one table only, other than three readers, and classes without a box."""
+        return self._noticed.lines()
 
     def read(self, row: ImageRow) -> Pixels:
         """Decode an image; boxes up to a pixel beyond its edge are clipped.
@@ -138,33 +150,37 @@ class VinDr(Release):
         """Rows of PhysioNet's training or test part; the test part is what its readers agreed on."""
         labels, annotations = tables
         several = part == "train"
-        told = read_votes(labels, readers=READERS if several else 1, problems=problems)
+        told = read_votes(labels, readers=READERS if several else 1, problems=problems, noticed=self._noticed)
         marks = _by_image(read_marks(annotations, several_readers=several, class_ids=False, problems=problems))
-        for one, other, table, listed in ((told, marks, annotations, labels), (marks, told, labels, annotations)):
-            absent = [image for image in one if image not in other]
-            problems.extend(f"{listed.name}: image {image!r} has no row in {table.name}" for image in absent)
-        place = _Place(part, self._files(part), {})
-        rows = (self._row(place, image, said, marks.get(image, []), problems) for image, said in told.items())
+        if told and marks and told.keys().isdisjoint(marks):
+            problems.append(f"{labels.name} and {annotations.name} have no image in common")
+        place = _Place(part, annotations, self._files(part), {})
+        rows = []
+        for image in dict.fromkeys([*told, *marks]):
+            if image not in told:
+                self._noticed.add(f"{labels.name}: no row for images of {annotations.name}; labels unknown", image)
+            rows.append(self._row(place, image, told.get(image, UNTOLD), marks.get(image, ()), problems))
         return [row for row in rows if row is not None]
 
     def _kaggle(self, table: Path, sizes: Path | None, problems: list[str]) -> list[ImageRow]:
         """Rows of the Kaggle edition: its labels are the classes that readers named."""
         marks = _by_image(read_marks(table, several_readers=True, class_ids=True, problems=problems))
-        place = _Place("", self._files("train"), _sizes(table, sizes, problems))
+        place = _Place("", table, self._files("train"), _sizes(table, sizes, problems))
         rows = []
         for image, found in marks.items():
             readers = sorted({mark.reader for mark in found})
-            if len(readers) != READERS:
-                problems.append(f"{table.name}: image {image!r} has {len(readers)} reader(s), not {READERS}")
+            notice_readers(table, image, len(readers), readers=READERS, noticed=self._noticed)
             said = {(mark.reader, mark.name) for mark in found}
             labels = {
-                label_name(name): majority([(reader, name) in said for reader in readers]) for name in KAGGLE_CLASSES
+                label_name(name): majority([(reader, name) in said for reader in readers], readers=READERS)
+                for name in KAGGLE_CLASSES
             }
-            rows.append(self._row(place, image, labels, found, problems))
+            told = Told(labels, any(mark.name != NO_FINDING for mark in found))
+            rows.append(self._row(place, image, told, found, problems))
         return [row for row in rows if row is not None]
 
     def _row(
-        self, place: _Place, image: str, labels: Mapping[str, float], marks: Sequence[Mark], problems: list[str]
+        self, place: _Place, image: str, told: Told, marks: Sequence[Mark], problems: list[str]
     ) -> ImageRow | None:
         """One image, or None after its problem was listed."""
         try:
@@ -181,17 +197,32 @@ class VinDr(Release):
             patient=image,
             study=image,
             split=place.part,
-            labels=labels,
+            labels=told.labels,
             boxes=boxes,
+            boxes_known=self._boxes_known(place.annotations, image, told, marks),
             source_path=place.path(image),
             facts={
                 "official": place.part,
-                "finding": str(int(any(mark.name != NO_FINDING for mark in marks))),
+                "finding": str(int(any(mark.name != NO_FINDING for mark in marks) if marks else told.finding)),
                 "readers": " ".join(sorted({mark.reader for mark in marks})),
                 "native_width": width,
                 "native_height": height,
             },
         )
+
+    def _boxes_known(self, table: Path, image: str, told: Told, marks: Sequence[Mark]) -> bool:
+        """Whether the boxes are all there are; what speaks against it is noticed."""
+        if not marks and not told.finding:
+            self._noticed.add(f"{table.name}: no row for images without a finding; taken to have no box", image)
+        elif not marks:
+            self._noticed.add(f"{table.name}: no row for images with a finding; boxes unknown", image)
+            return False
+        elif any(mark.lacks_box for mark in marks):
+            names = sorted({mark.name for mark in marks if mark.lacks_box})
+            kind = f"{table.name}: images with a class of a place and no box to it; boxes unknown"
+            self._noticed.add(kind, f"{image}: {', '.join(names)}")
+            return False
+        return True
 
     def _files(self, part: str) -> dict[str, str]:
         """File names of a part by image id, DICOM before PNG."""
@@ -205,9 +236,10 @@ class VinDr(Release):
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the images of a part lie: "train", "test" or "", file names by image id, and native sizes where told."""
+    """Where the images of a part lie: "train", "test" or "", their table of boxes, file names, native sizes if told."""
 
     part: str
+    annotations: Path
     files: Mapping[str, str]
     sizes: Mapping[str, tuple[str, str]]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from vlpbench.box import Box
 from vlpbench.errors import UnknownNameError
 from vlpbench.sources.csv_file import lines, read_csv
+from vlpbench.sources.noticed import Noticed
 
 NO_FINDING = "No finding"
 OTHER = "Other diseases"
@@ -61,24 +62,47 @@ class Mark:
     name: str
     box: Box | None
 
+    @property
+    def lacks_box(self) -> bool:
+        """Whether it says that something is somewhere, and not where."""
+        return self.box is None and self.name not in WHOLE_IMAGE
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the readers of one image said of it: its labels, and whether any of them saw anything."""
+
+    labels: Mapping[str, float]
+    finding: bool
+
 
 def label_name(name: str) -> str:
     """A class as label: "Nodule/Mass" is nodule_mass."""
     return name.lower().replace("/", "_").replace(" ", "_")
 
 
-def majority(votes: Sequence[int]) -> float:
-    """1.0 where more than half say so, else 0.0."""
-    return float(2 * sum(votes) > len(votes))
+def majority(votes: Sequence[int], *, readers: int) -> float:
+    """1.0 or 0.0 as more readers say, NaN where they are equal or readers who are not there could turn it.
+
+    Args:
+        votes: of the readers who are there, 0 or 1 each.
+        readers: who should be there.
+    """
+    yes, missing = sum(votes), max(0, readers - len(votes))
+    no = len(votes) - yes
+    if yes > no + missing:
+        return 1.0
+    return 0.0 if no > yes + missing else math.nan
 
 
-def read_votes(path: Path, *, readers: int, problems: list[str]) -> dict[str, dict[str, float]]:
-    """Labels by image from `image_labels_*.csv`, by majority of the readers.
+def read_votes(path: Path, *, readers: int, problems: list[str], noticed: Noticed) -> dict[str, Told]:
+    """What was said of each image in `image_labels_*.csv`, by majority of the readers.
 
     Args:
         path: CSV with image_id, rad_id where there are several readers, and a column of 0 and 1 for each class.
-        readers: rows that each image must have.
+        readers: rows that an image should have.
         problems: list that bad rows are added to.
+        noticed: told of rows that stand twice and of images with more or fewer readers.
 
     Raises:
         VlpbenchError: if the file is unreadable or lacks a column.
@@ -89,6 +113,7 @@ def read_votes(path: Path, *, readers: int, problems: list[str]) -> dict[str, di
         if name not in frame.columns:
             raise UnknownNameError(f"column of {path}", name, map(str, frame.columns))
     votes: dict[str, dict[str, list[int]]] = {}
+    seen: set[tuple[str, str]] = set()
     for line, entry in lines(frame):
         image, reader = entry["image_id"], entry.get("rad_id", "")
         where = f"{path.name} row {line}"
@@ -97,21 +122,31 @@ def read_votes(path: Path, *, readers: int, problems: list[str]) -> dict[str, di
             problems.append(f"{where}: image_id is blank")
         elif wrong:
             problems.append(f"{where}: column {wrong[0]} is {entry[wrong[0]]!r}; expected 0 or 1")
-        elif reader in votes.setdefault(image, {}):
-            who = f"{image!r} by the reader {reader!r}" if readers > 1 else repr(image)
-            problems.append(f"{where}: image {who} stands in an earlier row too")
         else:
-            votes[image][reader] = [VOTES[entry[name]] for name in CLASSES]
-    short = [image for image, said in votes.items() if len(said) != readers]
-    problems.extend(f"{path.name}: image {image!r} has {len(votes[image])} reader(s), not {readers}" for image in short)
-    return {
-        image: {
-            label_name(name): majority(said)
-            for name, said in zip(CLASSES, zip(*rows.values(), strict=True), strict=True)
-        }
-        for image, rows in votes.items()
-        if rows
-    }
+            said = [VOTES[entry[name]] for name in CLASSES]
+            if votes.setdefault(image, {}).setdefault(reader, said) != said:
+                who = f"{image!r} by the reader {reader!r}" if readers > 1 else repr(image)
+                problems.append(f"{where}: image {who} stands in an earlier row too, and that says otherwise")
+            elif (image, reader) in seen:
+                noticed.add(f"{path.name}: rows that stand twice, left out", f"row {line}")
+            seen.add((image, reader))
+    for image, rows in votes.items():
+        notice_readers(path, image, len(rows), readers=readers, noticed=noticed)
+    return {image: _told(list(rows.values()), readers) for image, rows in votes.items()}
+
+
+def notice_readers(path: Path, image: str, found: int, *, readers: int, noticed: Noticed) -> None:
+    """Tell of an image with more or fewer readers than there should be."""
+    if found != readers:
+        kind = f"{path.name}: images without {readers} readers; labels that the others could turn are unknown"
+        noticed.add(kind, f"{image} has {found}")
+
+
+def _told(votes: Sequence[Sequence[int]], readers: int) -> Told:
+    """Labels and finding of one image from the votes of each reader, in the order of `CLASSES`."""
+    by_class = dict(zip(CLASSES, zip(*votes, strict=True), strict=True))
+    labels = {label_name(name): majority(said, readers=readers) for name, said in by_class.items()}
+    return Told(labels, any(any(said) for name, said in by_class.items() if name != NO_FINDING))
 
 
 def read_marks(path: Path, *, several_readers: bool, class_ids: bool, problems: list[str]) -> list[Mark]:
@@ -156,10 +191,10 @@ def _wrong(entry: Mapping[str, str], name: str, vocabulary: Sequence[str], extra
 
 
 def _box(entry: Mapping[str, str], name: str) -> tuple[Box | None, str]:
-    """The box of a row, None where it has and needs none; and what is wrong with it."""
+    """The box of a row, None where it has none; and what is wrong with it."""
     cells = [entry[column] for column in CORNERS]
     if not any(cells):
-        return None, "" if name in WHOLE_IMAGE else f"{name} has no box; expected {', '.join(CORNERS)}"
+        return None, ""
     if name == NO_FINDING:
         return None, f"{NO_FINDING} has a box; expected blank {', '.join(CORNERS)}"
     try:
