@@ -1,0 +1,50 @@
+"""Overlaps of stored masks, image by image, from their run-length codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool
+
+
+def image_dice(table: pd.DataFrame) -> pd.Series[float]:
+    """Dice of each image with a foreground pixel, by image id; pixels that are not to be counted left out.
+
+    Args:
+        table: stored predictions of segmentation: image_id, height, width and the codes rle_prediction, rle_target and
+            rle_ignored.
+    """
+    from pycocotools import mask as coco_mask
+
+    predicted, target, ignored = (_codes(table, name) for name in ("rle_prediction", "rle_target", "rle_ignored"))
+    hits = _shared(predicted, target)
+    counted = coco_mask.area(predicted) - _shared(predicted, ignored)
+    wanted = coco_mask.area(target)
+    shown = wanted > 0
+    dice = 2 * hits[shown] / (counted[shown] + wanted[shown])
+    return pd.Series(dice, index=pd.Index(table["image_id"].to_numpy()[shown]), dtype=float)
+
+
+def read_mask(table: pd.DataFrame, image_id: str, column: str) -> Bool[np.ndarray, "h w"]:
+    """One mask of one image of the same table."""
+    from pycocotools import mask as coco_mask
+
+    row = table[table["image_id"] == image_id]
+    return np.asarray(coco_mask.decode(_codes(row, column)[0]), dtype=bool)
+
+
+def _codes(table: pd.DataFrame, column: str) -> list[dict[str, Any]]:
+    return [
+        {"size": [int(height), int(width)], "counts": str(code).encode("ascii")}
+        for height, width, code in zip(table["height"], table["width"], table[column], strict=True)
+    ]
+
+
+def _shared(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> np.ndarray:
+    """Pixels of both masks, image by image, signed so that differences may be taken."""
+    from pycocotools import mask as coco_mask
+
+    both = [coco_mask.merge([one, other], intersect=True) for one, other in zip(first, second, strict=True)]
+    return np.asarray(coco_mask.area(both), dtype=np.int64)
