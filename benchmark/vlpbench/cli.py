@@ -9,6 +9,29 @@ from typing import Annotated
 import typer
 
 from vlpbench.cli_data import data_app
+from vlpbench.cli_options import (
+    Arch,
+    Data,
+    Datasets,
+    Device,
+    Fractions,
+    ImageSize,
+    Jobs,
+    Limit,
+    Methods,
+    Plugins,
+    PretrainSeed,
+    ProtocolName,
+    Results,
+    Seeds,
+    Set,
+    Splits,
+    SuiteName,
+    Tasks,
+    Trackers,
+    Work,
+)
+from vlpbench.cli_results import results_app
 from vlpbench.errors import VlpbenchError
 
 app = typer.Typer(
@@ -26,87 +49,14 @@ app = typer.Typer(
 )
 
 app.add_typer(data_app)
-
-Methods = Annotated[
-    str,
-    typer.Option(
-        "--method", "-m", help="Methods by name, separated by commas, or [b]all[/b]. See [b]vlpbench list[/b]."
-    ),
-]
-Tasks = Annotated[
-    str,
-    typer.Option(
-        "--tasks",
-        "-t",
-        help="Tasks by name, separated by commas, or [b]all[/b]: classification, segmentation, detection.",
-    ),
-]
-SuiteName = Annotated[
-    str,
-    typer.Option(
-        "--suite",
-        "-s",
-        help="[b]phantom[/b] (synthetic, embedded), [b]open[/b] or [b]paper[/b] (real, with --data), or your own "
-        ".toml file.",
-    ),
-]
-Arch = Annotated[
-    str | None,
-    typer.Option(
-        help="Backbone: resnet18, resnet50, vit_b16 or any timm name with feature maps. Default: the suite's."
-    ),
-]
-ImageSize = Annotated[
-    int | None, typer.Option(min=32, help="Side of the square input in pixels. Default: the suite's.")
-]
-Fractions = Annotated[
-    str | None,
-    typer.Option(
-        help="Fractions of the training labels, such as [b]0.01,0.1,1[/b] or [b]1%,10%,100%[/b]. Default: the suite's."
-    ),
-]
-Seeds = Annotated[str | None, typer.Option(help="Evaluation seeds, such as [b]0,1,2[/b]. Default: the suite's.")]
-PretrainSeed = Annotated[int, typer.Option(min=0, help="Seed of pre-training and of random initialisation.")]
-ProtocolName = Annotated[str | None, typer.Option("--protocol", help="How backbones are judged. Default: the suite's.")]
-Splits = Annotated[
-    str | None,
-    typer.Option(
-        help="Split of every dataset: [b]clean[/b], a published one such as [b]mgca-2022[/b] (see [b]vlpbench data "
-        "splits[/b]), or a .csv with image_id and split. Default: the suite's."
-    ),
-]
-Limit = Annotated[
-    int | None,
-    typer.Option(
-        min=4, help="At most so many images per split, for a quick try; such numbers get a table of their own."
-    ),
-]
-Data = Annotated[Path | None, typer.Option(help="Folder of real data that the suite needs.")]
-Results = Annotated[Path, typer.Option(help="Folder of records, predictions and tables.")]
-Work = Annotated[
-    Path, typer.Option(help="Folder of prepared data, backbones, caches and logs; may be deleted at any time.")
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Jobs = Annotated[int | None, typer.Option(min=1, help="Processes that prepare data. Default: one per core.")]
-Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        help=(
-            "A recipe setting of every method, such as [b]--set epochs=20[/b] or [b]--set options.temperature=0.1[/b], "
-            "or of one, such as [b]--set sista.epochs=20[/b]. Repeatable."
-        ),
-    ),
-]
-Plugins = Annotated[
-    list[Path] | None, typer.Option("--plugin", help="A Python file with a method of your own. Repeatable.")
-]
+app.add_typer(results_app)
 
 
 @app.command()
 def run(
     method: Methods = "sista",
     tasks: Tasks = "all",
+    datasets: Datasets = "all",
     suite: SuiteName = "phantom",
     arch: Arch = None,
     image_size: ImageSize = None,
@@ -122,6 +72,7 @@ def run(
     device: Device = "auto",
     jobs: Jobs = None,
     settings: Set = None,
+    tracker: Trackers = None,
     plugin: Plugins = None,
     force: Annotated[bool, typer.Option(help="Evaluate again what has a record; old records stay.")] = False,
     dry_run: Annotated[bool, typer.Option(help="Only show what would be done, as [b]vlpbench plan[/b] does.")] = False,
@@ -136,6 +87,7 @@ def run(
         command.Arguments(
             method=method,
             tasks=tasks,
+            datasets=datasets,
             suite=suite,
             arch=arch,
             image_size=image_size,
@@ -151,6 +103,7 @@ def run(
             device=device,
             jobs=jobs,
             settings=tuple(settings or ()),
+            trackers=tuple(tracker or ()),
             plugins=tuple(plugin or ()),
         ),
         force=force,
@@ -162,6 +115,7 @@ def run(
 def plan(
     method: Methods = "sista",
     tasks: Tasks = "all",
+    datasets: Datasets = "all",
     suite: SuiteName = "phantom",
     arch: Arch = None,
     image_size: ImageSize = None,
@@ -185,6 +139,7 @@ def plan(
         command.Arguments(
             method=method,
             tasks=tasks,
+            datasets=datasets,
             suite=suite,
             arch=arch,
             image_size=image_size,
@@ -226,13 +181,41 @@ def table(
     suite: Annotated[
         str | None, typer.Option("--suite", "-s", help="Only this suite. Default: every suite with records.")
     ] = None,
+    intervals: Annotated[
+        bool,
+        typer.Option(
+            "--intervals",
+            help="Add 95 % intervals by bootstrap over the test patients, and set in bold whatever is not "
+            "significantly below the best.",
+        ),
+    ] = False,
+    with_published: Annotated[
+        bool,
+        typer.Option(
+            "--with-published",
+            help="Add the numbers of the SISTA paper, the difference, and a mark for all in which they differ.",
+        ),
+    ] = False,
+    samples: Annotated[int, typer.Option(min=100, help="Bootstrap samples behind --intervals.")] = 2000,
     results: Results = Path("results"),
     plugin: Plugins = None,
 ) -> None:
-    """Write the tables from the records: best in bold, second underlined, floors included, missing cells counted."""
+    """Write the tables from the records: best in bold, second underlined, floors included, missing cells listed.
+
+    Without a record to show, the exit code is 2. docs/reading_the_tables.md explains every sign.
+    """
     from vlpbench.commands import table as command
 
-    command.table(out, which=which, suite=suite, results=results, plugins=tuple(plugin or ()))
+    command.table(
+        out,
+        which=which,
+        suite=suite,
+        intervals=intervals,
+        published=with_published,
+        samples=samples,
+        results=results,
+        plugins=tuple(plugin or ()),
+    )
 
 
 @app.command(name="list")

@@ -143,6 +143,25 @@ class Method(nn.Module, ABC):
             batch: the same pairs; of its images and texts only masks and labels are of use here.
         """
 
+    def align(self, encoded: Encoded, batch: PairBatch) -> Float[Tensor, "b words patches"] | None:
+        """How alike each word of a report and each patch of its image are, in the method's own local alignment.
+
+        Words are those of `TokenBatch.word`; what stands beyond the last one means nothing. A method that aligns
+        tokens gives a word the mean of its tokens; one that aligns sentences, or entities, gives all their words one
+        row. Patches are the cells of a square map, row by row. Similarities are those that the paper takes its softmax,
+        sigmoid or threshold of: the higher the more alike, on a scale of the method's own.
+
+        Args:
+            encoded: features of some pairs, of a method in evaluation mode.
+            batch: the same pairs.
+
+        Returns:
+            NaN for words of which the method knows nothing; None where it has no local alignment, by its paper or by
+            its switches.
+        """
+        del encoded, batch
+        return None
+
 
 class Initialisation(ABC):
     """A method that trains nothing: it only chooses the weights a backbone starts from.

@@ -50,6 +50,8 @@ class Request:
         work: folder of prepared data, backbones, caches and logs.
         device: "cpu", "cuda" or "cuda:1".
         jobs: processes that prepare data.
+        trackers: names of trackers that follow the run.
+        backbones: folder of backbones, None for the one in `work`.
     """
 
     suite: Suite
@@ -70,6 +72,8 @@ class Request:
     work: Path
     device: str
     jobs: int
+    trackers: tuple[str, ...] = ()
+    backbones: Path | None = None
 
     @property
     def pairs(self) -> tuple[TaskSpec, ...]:
@@ -191,7 +195,8 @@ class Plan:
     def backbone_folder(self, method: str) -> Path:
         """Where a method's backbone lies, or will."""
         spec = self.pretrain_spec(method)
-        return self.request.work / "backbones" / f"{method}-{spec.arch.replace('/', '_')}-{spec.key}"
+        folder = self.request.backbones if self.request.backbones is not None else self.request.work / "backbones"
+        return folder / f"{method}-{spec.arch.replace('/', '_')}-{spec.key}"
 
     def backbone_card(self, method: str) -> BackboneCard | None:
         """Card of a method's backbone, None while it is not there."""

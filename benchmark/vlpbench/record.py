@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import numbers
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from vlpbench import __version__
 from vlpbench.canonical import content_hash, finite_or_none
 from vlpbench.errors import VlpbenchError
+from vlpbench.schema import PROBLEMS, kind_of
+from vlpbench.schema import ROUNDING as ROUNDING
 from vlpbench.specs import Foundations, RunSpec, run_key
 
 if TYPE_CHECKING:
     from vlpbench.task import TaskResult
 
 SCHEMA = 1
-ROUNDING = 1e-6
 MEND = "Restore it from a copy, or move it out of the results folder and run the same command again."
 
 
@@ -125,28 +129,31 @@ def read_record(text: str, where: str) -> Record:
         where: name of the file, for messages.
 
     Raises:
-        VlpbenchError: if it is no JSON, of an unknown schema, or was changed after it was written.
+        VlpbenchError: if it is no JSON, of an unknown schema, was changed after it was written, or does not hold what
+            a record of its schema holds.
     """
-    try:
-        raw = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise VlpbenchError(f"{where}: expected a record in JSON, found text that is none ({error}). {MEND}") from error
-    schema = raw.get("schema") if isinstance(raw, dict) else None
-    if not isinstance(schema, int) or schema not in READERS:
+    raw = _parsed(text, where)
+    schema = raw.get("schema")
+    if type(schema) is not int or schema not in READERS:
+        known = ", ".join(map(str, READERS))
+        newer = type(schema) is int and schema > max(READERS)
         raise VlpbenchError(
-            f"{where}: expected a record of schema {', '.join(map(str, READERS))}, found schema {schema!r}. "
-            f"If a newer vlpbench wrote it, upgrade vlpbench. {MEND}"
+            f"{where}: expected a record of schema {known}, found schema {schema!r}. "
+            + (
+                f"vlpbench {_writer(raw)} wrote it, this is {__version__}: upgrade vlpbench to read it."
+                if newer
+                else MEND
+            )
         )
-    if _checksum(raw) != raw.get("checksum"):
+    problems = list(PROBLEMS[schema](raw))
+    if not _seal_holds(text, raw):
+        detail = f" ({'; '.join(problems)})" if problems else ""
         raise VlpbenchError(
-            f"{where}: its content does not fit its checksum, so it was changed after it was written. {MEND}"
+            f"{where}: its content does not fit its checksum, so it was changed after it was written{detail}. {MEND}"
         )
-    try:
-        return READERS[schema](raw)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise VlpbenchError(
-            f"{where}: expected the fields of schema {schema}; {type(error).__name__}: {error}. {MEND}"
-        ) from error
+    if problems:
+        raise VlpbenchError(f"{where}: expected the fields of schema {schema}; {'; '.join(problems)}. {MEND}")
+    return READERS[schema](raw)
 
 
 def latest_attempts(records: Iterable[Record]) -> list[Record]:
@@ -177,6 +184,47 @@ def _checksum(fields: Mapping[str, Any]) -> str:
         return content_hash({name: value for name, value in fields.items() if name != "checksum"})
     except ValueError:
         return ""
+
+
+def _parsed(text: str, where: str) -> dict[str, Any]:
+    """The JSON object of a file."""
+    if not text.strip():
+        raise VlpbenchError(f"{where}: expected a record in JSON, found an empty file. {MEND}")
+    try:
+        raw = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        cut = isinstance(error, json.JSONDecodeError) and error.pos >= len(text.rstrip())
+        found = "a file that breaks off" if cut else "text that is none"
+        raise VlpbenchError(f"{where}: expected a record in JSON, found {found} ({error}). {MEND}") from error
+    if not isinstance(raw, dict):
+        raise VlpbenchError(f"{where}: expected a record in JSON, found {kind_of(raw)}. {MEND}")
+    return raw
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"it holds {name}, which no record does: what is undefined is null")
+
+
+def _writer(raw: Mapping[str, Any]) -> str:
+    """Version of vlpbench that wrote a record of a schema unknown here."""
+    provenance = raw.get("provenance")
+    found = provenance.get("vlpbench") if isinstance(provenance, dict) else None
+    return found if isinstance(found, str) else "of a newer version"
+
+
+def _seal_holds(text: str, raw: Mapping[str, Any]) -> bool:
+    """Whether a record is as it was sealed.
+
+    A file that was not touched is its canonical JSON but for white space. Without that, and without the line of the
+    checksum, it has the hash at once, in half the time; where a quotation mark is escaped, white space may be text.
+    """
+    if '\\"' not in text:
+        begin, line, value_and_rest = text.partition('\n "checksum": ')
+        rest = "".join(value_and_rest.partition("\n")[1:])
+        squeezed = re.sub(r"\n *", "", begin + rest).replace('": ', '":')
+        if line and hashlib.sha256(squeezed.encode(errors="replace")).hexdigest() == raw.get("checksum"):
+            return True
+    return _checksum(raw) == raw.get("checksum")
 
 
 def _read_schema_1(raw: Mapping[str, Any]) -> Record:

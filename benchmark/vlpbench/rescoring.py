@@ -89,9 +89,8 @@ def rescore_records(
         from joblib import Parallel, delayed
 
         many = delayed(_rescore_many)
-        parts = Parallel(n_jobs=jobs, return_as="generator")(
-            many(store.root, batch, tuple(plugins)) for batch in batches
-        )
+        pool: Any = Parallel(n_jobs=jobs, return_as="generator")
+        parts = pool(many(store.root, batch, tuple(plugins)) for batch in batches)
     else:
         parts = (_rescore_many(store.root, batch, ()) for batch in batches)
     for part in parts:

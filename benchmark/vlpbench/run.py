@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import errno
+import json
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 
-from vlpbench.backbone import Backbone, BackboneCard
+from vlpbench.backbone import Backbone, BackboneCard, read_card
 from vlpbench.canonical import cannot_write
 from vlpbench.data.dataset import Dataset
+from vlpbench.device import be_deterministic
 from vlpbench.errors import UnavailableError, VlpbenchError
 from vlpbench.features import FrozenFeatures
 from vlpbench.patients import patients_file, write_patients
@@ -25,8 +27,9 @@ from vlpbench.pretraining.recipe import Recipe
 from vlpbench.provenance import collect_provenance, peak_memory_bytes
 from vlpbench.settings import amend
 from vlpbench.specs import run_key
-from vlpbench.store import make_record
+from vlpbench.store import Record, make_record
 from vlpbench.task import Cell, TaskResult
+from vlpbench.tracking.trackers import FOLDER, Tracking
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 Step = Callable[[int, int, str], None]
@@ -68,8 +71,7 @@ def execute(plan: Plan, watcher: Watcher, *, force: bool = False) -> Outcome:
     """Run every cell of a plan that has no record yet.
 
     A cell that fails for a reason in its data is reported and the others go on. What is done stays done: every record
-    is written
-    as soon as its cell ends.
+    is written as soon as its cell ends.
 
     Args:
         plan: what to do.
@@ -90,6 +92,7 @@ def execute(plan: Plan, watcher: Watcher, *, force: bool = False) -> Outcome:
 
 def _execute(plan: Plan, watcher: Watcher, *, force: bool) -> Outcome:
     device = torch.device(plan.request.device)
+    tracking = Tracking(plan.request.trackers, folder=plan.request.work / FOLDER, warn=watcher.note)
     _note_data(plan, watcher)
     _keep_patients(plan)
     outcome = Outcome()
@@ -99,14 +102,15 @@ def _execute(plan: Plan, watcher: Watcher, *, force: bool) -> Outcome:
         states = {cell.state for cell in plan.cells(method)}
         if plan.backbone_card(method) is None and ("to do" in states or (force and "done" in states)):
             try:
-                _pretrain(plan, method, device, watcher)
+                _pretrain(plan, method, device, watcher, tracking)
             except VlpbenchError as error:
                 # Where every method was asked for, one whose weights this machine cannot get is no failure.
                 spared = plan.request.every_method and isinstance(error, UnavailableError)
                 (outcome.refused if spared else outcome.failed).append(f"{method}: {error}")
                 number += len(plan.cells(method))
                 continue
-        number = _evaluate(plan, method, device, watcher, outcome, force=force, number=number, total=total)
+        bench = _Bench(plan, method, device, tracking)
+        number = _evaluate(bench, watcher, outcome, force=force, number=number, total=total)
     return outcome
 
 
@@ -135,17 +139,22 @@ def _keep_patients(plan: Plan) -> None:
         write_patients(file, dataset.image_ids(rows), dataset.prepared.manifest["patient"].to_numpy()[rows].tolist())
 
 
-def _pretrain(plan: Plan, method: str, device: torch.device, watcher: Watcher) -> None:
+def _pretrain(plan: Plan, method: str, device: torch.device, watcher: Watcher, tracking: Tracking) -> None:
     from vlpbench.pretraining.run import pretrain  # MMEngine takes seconds, which a call with nothing to train saves
 
     card = plan.method_card(method)
     if card.trains:
         plan.corpus.require_pairs()
         watcher.note(describe_batch(method, plan.recipe(method), len(plan.corpus.rows("train"))))
-    _be_deterministic(device)
+    be_deterministic(device)
+    spec, folder = plan.pretrain_spec(method), plan.backbone_folder(method)
     with watcher.stage(f"pre-train {method}" if card.trains else f"initialise {method}") as step:
-        corpus = plan.corpus if card.trains else None
-        pretrain(plan.pretrain_spec(method), corpus, folder=plan.backbone_folder(method), device=device, report=step)
+        if not card.trains:
+            pretrain(spec, None, folder=folder, device=device, report=step)
+            return
+        config = {**asdict(spec), "recipe": json.loads(spec.recipe)}
+        with tracking.follow("pre-training", folder.name, config) as log:
+            pretrain(spec, plan.corpus, folder=folder, device=device, report=step, log=log)
 
 
 def describe_batch(method: str, recipe: Recipe, pairs: int) -> str:
@@ -157,30 +166,18 @@ def describe_batch(method: str, recipe: Recipe, pairs: int) -> str:
     return f"{text}; the towers take {recipe.chunk} at a time, and their batch statistics are of as many"
 
 
-def _evaluate(
-    plan: Plan,
-    method: str,
-    device: torch.device,
-    watcher: Watcher,
-    outcome: Outcome,
-    *,
-    force: bool,
-    number: int,
-    total: int,
-) -> int:
+def _evaluate(bench: _Bench, watcher: Watcher, outcome: Outcome, *, force: bool, number: int, total: int) -> int:
     """Evaluate the cells of one method; return how many cells have been dealt with in all."""
-    bench: _Bench | None = None
-    for cell in plan.cells(method):
+    for cell in bench.plan.cells(bench.method):
         number += 1
-        title = (
-            f"{method}: {cell.spec.dataset} {cell.spec.task} at {100 * cell.spec.fraction:g}%, seed {cell.spec.seed}"
-        )
+        spec = cell.spec
+        title = f"{spec.method}: {spec.dataset} {spec.task} at {100 * spec.fraction:g}%, seed {spec.seed}"
         if cell.state == "refused":
             outcome.refused.append(f"{title}: {cell.reason}")
         elif cell.state == "done" and not force:
             outcome.kept += 1
         else:
-            bench = bench or _Bench(plan, method, device)
+            bench.load()
             try:
                 with watcher.cell(number, total, cell) as step:
                     bench.evaluate(cell, step)
@@ -193,17 +190,22 @@ def _evaluate(
 class _Bench:
     """One frozen backbone on the bench, with features shared by its cells."""
 
-    def __init__(self, plan: Plan, method: str, device: torch.device) -> None:
-        _be_deterministic(device)
-        self.plan = plan
-        self.device = device
-        folder = plan.backbone_folder(method)
-        card = plan.backbone_card(method)
-        if card is None:
-            raise VlpbenchError(f"No backbone at {folder}.")
-        self.card: BackboneCard = card
-        self.backbone = Backbone.load(folder).to(device).freeze()
+    card: BackboneCard
+    backbone: Backbone
+
+    def __init__(self, plan: Plan, method: str, device: torch.device, tracking: Tracking) -> None:
+        self.plan, self.method, self.device, self.tracking = plan, method, device, tracking
         self._features: tuple[str, FrozenFeatures] | None = None
+        self._loaded = False
+
+    def load(self) -> None:
+        """Load the backbone for its first cell."""
+        if not self._loaded:
+            be_deterministic(self.device)
+            folder = self.plan.backbone_folder(self.method)
+            self.card = read_card(folder)
+            self.backbone = Backbone.load(folder).to(self.device).freeze()
+            self._loaded = True
 
     def evaluate(self, planned: PlannedCell, step: Step) -> None:
         """Run one cell and keep its record."""
@@ -243,7 +245,17 @@ class _Bench:
             precision=precision_name(resolve_precision(getattr(cell.settings, "precision", "float32"), self.device)),
         )
         record = make_record(spec, foundations, result, self._counts(cell, result), provenance)
-        plan.store.add(record, result.predictions)
+        stored = plan.store.add(record, result.predictions)
+        self._tell(stored)
+
+    def _tell(self, record: Record) -> None:
+        """Tell trackers of a record: every metric, and what trivial predictors get in the headline."""
+        values = {f"metrics/{name}": value for name, value in record.metrics.items()}
+        floors = {f"floors/{name}": found.get(record.headline) for name, found in record.floors.items()}
+        config = {**asdict(record.spec), "key": record.key, "attempt": record.attempt, "headline": record.headline}
+        name = f"{record.spec.method}-{record.spec.dataset}-{record.spec.task}-{record.key}.{record.attempt}"
+        with self.tracking.follow("cells", name, config) as log:
+            log({"headline": record.metrics[record.headline], **values, **floors}, 0)
 
     def _shared(self, dataset: Dataset, step: Step) -> FrozenFeatures:
         """Features of a dataset, shared by its tasks, fractions and seeds.
@@ -280,31 +292,3 @@ class _Bench:
         return int(
             sum(content in used for content in cell.dataset.prepared.manifest["content"].to_numpy()[cell.test_rows])
         )
-
-
-def _be_deterministic(device: torch.device) -> None:
-    """Same command, same seed, same numbers, on the CPU; called late, since torch imports its compiler for it."""
-    torch.use_deterministic_algorithms(device.type == "cpu")
-    # Writing to memory that is about to be overwritten took a seventh of a segmentation cell.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-
-
-def resolve_device(name: str) -> str:
-    """The device to compute on: "auto" takes a GPU where there is one.
-
-    Raises:
-        VlpbenchError: for a device this machine does not have.
-    """
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise VlpbenchError(f"No device {name!r}; use auto, cpu, cuda or cuda:N.") from error
-    if device.type not in {"cpu", "cuda"}:
-        raise VlpbenchError(f"No device {name!r}; use auto, cpu, cuda or cuda:N.")
-    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
-        raise VlpbenchError(
-            f"No device {name!r} on this machine: torch sees {torch.cuda.device_count()} GPU(s). Use --device cpu."
-        )
-    return name

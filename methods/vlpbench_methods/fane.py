@@ -29,6 +29,7 @@ from vlpbench.method import Encoded, Method, Options, PairBatch, Parts
 from vlpbench.registry import register_method
 from vlpbench.text import span_means
 from vlpbench_methods.contrastive import word_contrast
+from vlpbench_methods.local_alignment import rows_of_words
 from vlpbench_methods.patches import cells, is_plain_transformer, local_map
 from vlpbench_methods.sentence_alignment import AttentionPooling
 from vlpbench_methods.sigmoid_contrast import (
@@ -192,6 +193,13 @@ class Fane(Method):
             "local": switches.local_weight * local,
             "sparsity": switches.sparsity_weight * size,
         }
+
+    def align(self, encoded: Encoded, batch: PairBatch) -> Float[Tensor, "b words patches"] | None:
+        """Masked products m_jp q_j.k_p / sqrt(d) of sentences and patches, before the sigmoid."""
+        if self.switches.local_weight == 0:
+            return None
+        sentences, patches = self.sentence_projection(encoded["sentences"]), self.patch_projection(encoded["patches"])
+        return rows_of_words(self.attention.scores(sentences, patches), batch.reports)
 
     def _global_images(self, features: Tensor) -> Float[Tensor, "b d"]:
         """Projected global image features."""

@@ -172,6 +172,15 @@ class Gloria(Method):
                 losses["local"] = switches.local_weight * match_both_ways(switches.logit_scale * scores)
         return losses
 
+    def align(self, encoded: Encoded, batch: PairBatch) -> Float[Tensor, "b words patches"] | None:
+        """Products r_ip.w_il, before the softmax over words, in which a report of one word says nothing (:18-58)."""
+        if self.switches.local_weight == 0:
+            return None
+        # The class token, where it is a word, stands before the others.
+        words = encoded["words"][:, -batch.reports.words :]
+        regions: Tensor = self.patch_head(wide(encoded["patches"]))
+        return wide(words) @ regions.transpose(1, 2)
+
     def _word_mask(self, reports: TokenBatch) -> Bool[Tensor, "b w"]:
         """Words that take part, the class token first where it is one."""
         drawn = self.switches.drawn_sentence and self.training

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from vlpbench.text import TokenBatch, span_means
 from vlpbench_methods.contrastive import wide, word_contrast
 
 Head = Callable[[Tensor], Tensor]
@@ -37,6 +38,25 @@ def project_words(
         return torch.zeros(*mask.shape, projected, device=words.device)
     rows = head(words[mask])
     return rows.new_zeros(*mask.shape, projected).masked_scatter(mask[:, :, None], rows)
+
+
+def pair_cosines(first: Float[Tensor, "b n d"], second: Float[Tensor, "b m d"]) -> Float[Tensor, "b n m"]:
+    """Cosines of all rows of a sample with all rows of the other kind."""
+    with torch.autocast(first.device.type, enabled=False):
+        return F.normalize(wide(first), dim=2) @ F.normalize(wide(second), dim=2).transpose(1, 2)
+
+
+def word_patch_cosines(
+    word_head: Head, words: Float[Tensor, "b w c"], patch_head: Head, cells: Float[Tensor, "b p c2"]
+) -> Float[Tensor, "b w p"]:
+    """Cosines of projected words and patches, for heads in evaluation mode, in which padding shifts no statistics."""
+    return pair_cosines(project_patches(word_head, words), project_patches(patch_head, cells))
+
+
+def rows_of_words(sentences: Float[Tensor, "b s p"], reports: TokenBatch) -> Float[Tensor, "b words p"]:
+    """For each word the row of the sentence it stands in."""
+    where = reports.sentence.clamp(min=0)[:, :, None].expand(-1, -1, sentences.shape[2])
+    return span_means(sentences.gather(1, where), reports.word, reports.words)
 
 
 def gather_attended(

@@ -27,6 +27,7 @@ from vlpbench.method import Encoded, Method, Options, PairBatch, Parts
 from vlpbench.registry import register_method
 from vlpbench.text import TextFeatures, TextTower, TokenBatch
 from vlpbench_methods.contrastive import wide
+from vlpbench_methods.cross_attention import cross_attention
 from vlpbench_methods.patches import cells, is_plain_transformer, local_map
 
 PRESENT, ABSENT, UNSAID = 1, 0, -1
@@ -187,6 +188,19 @@ class Medklip(Method):
             "existence": switches.existence_weight * existence_loss(self.classifier(entities), labels),
             "position": switches.position_weight * contrast,
         }
+
+    def align(self, encoded: Encoded, batch: PairBatch) -> Float[Tensor, "b words patches"]:
+        """How much the entities that a report affirms attend to each patch; one row for all words of the report.
+
+        The mean over heads and layers, as released for the four there are (Sample_Zero-Shot_Grounding_RSNA/test.py),
+        and over the entities affirmed; NaN where there are none.
+        """
+        memory = self.patch_head(encoded["patches"])
+        queries = self.query_head(self.entity_vectors).expand(len(memory), -1, -1)
+        attention = cross_attention(self.decoder, queries, memory)[:, :, int(self.with_class_token) :]
+        affirmed = (batch.triplets == PRESENT).any(dim=2).to(attention.dtype)[:, :, None]
+        rows = (affirmed * attention).sum(dim=1) / affirmed.sum(dim=1)
+        return rows[:, None].expand(-1, batch.reports.words, -1)
 
 
 def scale_encodings(vectors: Float[Tensor, "n d"], encodings: str) -> Float[Tensor, "n d"]:

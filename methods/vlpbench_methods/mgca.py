@@ -35,6 +35,7 @@ from vlpbench_methods.local_alignment import (
     contrast_words,
     project_patches,
     project_words,
+    word_patch_cosines,
 )
 from vlpbench_methods.patches import cells, local_map
 from vlpbench_methods.prototypes import prototypes_in_use, swapped_prediction
@@ -193,6 +194,13 @@ class Mgca(Method):
         if switches.prototype_weight > 0:
             losses["CPA"] = switches.prototype_weight * self._prototype_alignment(images, reports)
         return losses
+
+    def align(self, encoded: Encoded, batch: PairBatch) -> Float[Tensor, "b words patches"] | None:
+        """Cosines of words and patches, whose softmax over the patches is CTA's attention (:121-150)."""
+        del batch
+        if self.switches.token_weight == 0:
+            return None
+        return word_patch_cosines(self.word_head, encoded["words"], self.patch_head, encoded["patches"])
 
     def _head(self, width: int) -> ProjectionHead:
         return ProjectionHead(width, self.switches.projected, hidden=self.switches.hidden)

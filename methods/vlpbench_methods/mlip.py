@@ -43,6 +43,7 @@ from vlpbench_methods.local_alignment import (
     contrast_patches,
     contrast_words,
     gather_attended,
+    pair_cosines,
     project_patches,
     project_words,
 )
@@ -214,6 +215,14 @@ class Mlip(Method):
             ones = torch.ones_like(own)[:, None]
             losses["image-text matching"] = matching_decisions(own[:, None], other[:, None], ones, ones, decided)
         return {term: losses[term] for term in TERMS if term in terms}
+
+    def align(self, encoded: Encoded, batch: PairBatch) -> Float[Tensor, "b words patches"] | None:
+        """Cosines of words that carry their knowledge with patches, whose softmax is their attention, as in MGCA."""
+        if not LOCAL_TERMS & set(self.switches.terms):
+            return None
+        words = project_patches(self.word_head, encoded["words"])
+        words = self._informed(words, self.knowledge_head(self.entities), batch.entities & self.switches.knowledge)
+        return pair_cosines(words, project_patches(self.patch_head, encoded["patches"]))
 
     def _global(self, images: Float[Tensor, "b d"], reports: Float[Tensor, "b d"]) -> dict[str, Float[Tensor, ""]]:
         """Contrast of images and reports, as they are and perturbed, and how far the perturbed ones are."""

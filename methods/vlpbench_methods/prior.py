@@ -36,6 +36,7 @@ from vlpbench.registry import register_method
 from vlpbench.text import TokenBatch, span_means
 from vlpbench_methods.conditional_decoders import ImageDecoder, SentenceGenerator, reconstruction_loss
 from vlpbench_methods.contrastive import cosine_logits, matching_loss, word_contrast
+from vlpbench_methods.local_alignment import rows_of_words
 from vlpbench_methods.patches import cells, is_plain_transformer
 from vlpbench_methods.prototypes import prototypes_in_use
 from vlpbench_methods.sentence_alignment import (
@@ -114,12 +115,10 @@ class PriorOptions(Options):
         """Refuse values that mean nothing."""
         if self.last_stage not in STAGES:
             raise VlpbenchError(f"Option last_stage of prior is {self.last_stage}: expected 1, 2 or 3.")
-        for name in ("alignment_steps", "ramp_steps"):
-            if getattr(self, name) < 0:
-                raise VlpbenchError(f"Option {name} of prior is {getattr(self, name)}: expected 0 or more.")
-        for name in ("prototypes", "sentence_queries", "generator_layers"):
-            if getattr(self, name) < 1:
-                raise VlpbenchError(f"Option {name} of prior is {getattr(self, name)}: expected 1 or more.")
+        counted = {"alignment_steps": 0, "ramp_steps": 0, "prototypes": 1, "sentence_queries": 1, "generator_layers": 1}
+        for name, least in counted.items():
+            if getattr(self, name) < least:
+                raise VlpbenchError(f"Option {name} of prior is {getattr(self, name)}: expected {least} or more.")
         for name in ("temperature", "local_temperature", "gumbel_temperature"):
             if getattr(self, name) <= 0:
                 raise VlpbenchError(f"Option {name} of prior is {getattr(self, name):g}: expected more than 0.")
@@ -259,6 +258,14 @@ class Prior(Method):
         if self.training:
             self.steps += 1
         return self._weighted(terms, alpha if self.training else 1.0)
+
+    def align(self, encoded: Encoded, batch: PairBatch) -> Float[Tensor, "b words patches"]:
+        """Products Q q_j . K p_k / sqrt(d) of sentences, as far as they are prototypes by now, before the sigmoid."""
+        patches = self.patch_projection(cells(encoded["map"]))
+        sentences = self.sentence_projection(encoded["sentences"])
+        if self.switches.last_stage >= MEMORY:
+            sentences = torch.lerp(sentences, self.memory(sentences).to(sentences.dtype), self.share)
+        return rows_of_words(self.local_attention.scores(patches, sentences), batch.reports)
 
     def _generation(
         self,

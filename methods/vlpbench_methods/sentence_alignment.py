@@ -12,6 +12,8 @@ q_j are the sentences of a report and p_k the patches of its image, both d wide,
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
@@ -72,6 +74,14 @@ class ConditionalAttention(nn.Module):
         seen = (queries @ patch_keys.transpose(1, 2) / root).sigmoid() @ patch_values
         told = ((patch_queries @ keys.transpose(1, 2) / root).sigmoid() * mask[:, None, :]) @ values
         return seen, told
+
+    def scores(self, patches: Float[Tensor, "b p d"], sentences: Float[Tensor, "b s d"]) -> Float[Tensor, "b s p"]:
+        """Q q_j . K p_k / sqrt d, whose sigmoid is what sentence j sees of patch k."""
+        _, keys, _ = self.of_patches(patches).chunk(3, dim=2)
+        queries, _, _ = self.of_sentences(sentences).chunk(3, dim=2)
+        with torch.autocast(patches.device.type, enabled=False):
+            products: Tensor = wide(queries) @ wide(keys).transpose(1, 2)
+            return products / math.sqrt(patches.shape[2])
 
 
 def patch_agreement(

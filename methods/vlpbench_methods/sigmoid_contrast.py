@@ -98,13 +98,25 @@ class SparseAttention(nn.Module):
     ) -> tuple[Float[Tensor, "b s d"], Float[Tensor, "b s p"]]:
         """What each sentence sees, and the mask m."""
         queries, keys, values = self.query(sentences), self.key(patches), self.value(patches)
+        scores, mask = self._masked(queries, keys)
+        with torch.autocast(values.device.type, enabled=False):
+            seen = scores.sigmoid() @ wide(values)
+        return self.output(seen), mask
+
+    def scores(self, sentences: Float[Tensor, "b s d"], patches: Float[Tensor, "b p d"]) -> Float[Tensor, "b s p"]:
+        """m_jp q_j.k_p / sqrt(d)."""
+        return self._masked(self.query(sentences), self.key(patches))[0]
+
+    def _masked(
+        self, queries: Float[Tensor, "b s d"], keys: Float[Tensor, "b p d"]
+    ) -> tuple[Float[Tensor, "b s p"], Float[Tensor, "b s p"]]:
+        """Products times the mask, and the mask."""
         # A linear layer on [q; k] is the sum of one on q and one on k, which saves a row for every pair of the two.
         of_query, of_key = self.of_pair.weight.chunk(2, dim=1)
         mask = self._mask_in_parts(F.linear(queries, of_query, self.of_pair.bias), F.linear(keys, of_key))
         with torch.autocast(queries.device.type, enabled=False):
             scores = wide(queries) @ wide(keys).transpose(1, 2) / math.sqrt(queries.shape[2])
-            seen = (scores * mask).sigmoid() @ wide(values)
-        return self.output(seen), mask
+            return scores * mask, mask
 
     def _mask_in_parts(self, queries: Float[Tensor, "b s d"], keys: Float[Tensor, "b p d"]) -> Float[Tensor, "b s p"]:
         """The mask, a few reports at a time: sentence by patch by width is too much to keep for all of them."""

@@ -36,7 +36,7 @@ from vlpbench_methods.contrastive import (
     word_contrast,
     word_importance,
 )
-from vlpbench_methods.local_alignment import project_patches, project_words
+from vlpbench_methods.local_alignment import project_patches, project_words, word_patch_cosines
 from vlpbench_methods.patches import cells, local_map
 
 TERMS = ("SIA", "SIA^a", "SIVA", "SILA", "STA")
@@ -199,6 +199,13 @@ class Sista(Method):
         if "STA" in terms:
             losses["STA"] = self._token_alignment(encoded, batch.reports)
         return losses
+
+    def align(self, encoded: Encoded, batch: PairBatch) -> Float[Tensor, "b words patches"] | None:
+        """Cosines of words and patches, of which STA scales and keeps the highest (section III.D)."""
+        del batch
+        if "STA" not in self.switches.terms:
+            return None
+        return word_patch_cosines(self.word_head, encoded["words"], self.patch_head, encoded["patches"])
 
     def _head(self, width: int) -> ProjectionHead:
         switches = self.switches

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from vlpbench.errors import UnknownNameError, VlpbenchError
 from vlpbench.method import Encoded, Method, Options, PairBatch, Parts
 from vlpbench.registry import register_method
-from vlpbench.text import TokenBatch
+from vlpbench.text import TokenBatch, span_means
 from vlpbench_methods.contrastive import cosine_logits, matching_loss, sparse_grouping, wide, word_contrast
 from vlpbench_methods.patches import cells, local_map
 
@@ -146,6 +146,13 @@ class Sparc(Method):
             "global": switches.global_weight * (matching_loss(logits) + matching_loss(logits.T)) / 2,
             "fine-grained": switches.local_weight * fine,
         }
+
+    def align(self, encoded: Encoded, batch: PairBatch) -> Float[Tensor, "b words patches"] | None:
+        """Products s_lp of tokens and patches before they are scaled, as means over the tokens of each word."""
+        if self.switches.local_weight == 0:
+            return None
+        tokens, patches = self.text_adaptor(encoded["tokens"]), self.image_adaptor(encoded["patches"])
+        return span_means(wide(tokens) @ wide(patches).transpose(1, 2), batch.reports.word, batch.reports.words)
 
     def _clipped_temperature(self) -> Float[Tensor, ""]:
         """Tau; the parameter itself is clipped, as CLIP's is, so that its gradient can lead it back."""

@@ -112,7 +112,7 @@ def _encode(masks: np.ndarray) -> list[str]:
     return [code["counts"].decode("ascii") for code in codes]
 
 
-def _codes(table: pd.DataFrame, column: str) -> list[dict[str, Any]]:
+def _codes(table: pd.DataFrame, column: str) -> list[Any]:
     """Run-length codes as pycocotools takes them."""
     return [
         {"size": [height, width], "counts": str(code).encode("ascii")}
@@ -122,11 +122,11 @@ def _codes(table: pd.DataFrame, column: str) -> list[dict[str, Any]]:
     ]
 
 
-def _areas(codes: list[dict[str, Any]]) -> np.ndarray:
+def _areas(codes: Any) -> np.ndarray:
     """Pixels of each mask."""
     return np.asarray(coco_mask.area(codes) if codes else [], dtype=np.int64)
 
 
-def _shared(ones: list[dict[str, Any]], others: list[dict[str, Any]]) -> np.ndarray:
+def _shared(ones: list[Any], others: list[Any]) -> np.ndarray:
     """Pixels that are in both masks of each image."""
     return _areas([coco_mask.merge([one, other], intersect=True) for one, other in zip(ones, others, strict=True)])

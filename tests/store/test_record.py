@@ -73,7 +73,6 @@ def test_text_round_trip(golden: ModuleType) -> None:
         (("provenance", "device"), "cuda"),
         (("attempt",), 2),
         (("checksum",), ""),
-        (("metrics", "dice_positive"), float("nan")),
     ],
 )
 def test_hand_edits_are_noticed(path: tuple[str, ...], value: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from vlpbench.registry import REGISTRY
 from vlpbench.splits import CLEAN
 from vlpbench.splits.catalogue import find_recipe
 from vlpbench.suite import Suite, load_suite
+from vlpbench.tracking.trackers import require_trackers
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Arguments:
     jobs: int | None
     settings: tuple[str, ...]
     plugins: tuple[Path, ...]
+    datasets: str = "all"
+    trackers: tuple[str, ...] = ()
 
 
 def resolve(arguments: Arguments) -> Request:
@@ -51,10 +54,11 @@ def resolve(arguments: Arguments) -> Request:
         UnknownNameError: for a method, task, suite or protocol that does not exist.
         VlpbenchError: for a fraction, seed, setting or folder that cannot be.
     """
-    from vlpbench.run import resolve_device
+    from vlpbench.device import resolve_device
 
     load_plugins(arguments.plugins)
-    suite = load_suite(arguments.suite)
+    require_trackers(arguments.trackers)
+    suite = _only(load_suite(arguments.suite), arguments)
     protocol = arguments.protocol if arguments.protocol is not None else suite.protocol
     load_protocol(protocol)
     if arguments.data is not None and not arguments.data.is_dir():
@@ -63,7 +67,7 @@ def resolve(arguments: Arguments) -> Request:
         suite=suite,
         methods=_names("method", arguments.method, REGISTRY.names("method")),
         every_method=arguments.method.strip() == "all",
-        tasks=_names("task", arguments.tasks, list(dict.fromkeys(pair.task for pair in suite.pairs))),
+        tasks=tuple(dict.fromkeys(pair.task for pair in suite.pairs)),
         arch=arguments.arch if arguments.arch is not None else suite.arch,
         image_size=arguments.image_size if arguments.image_size is not None else suite.image_size,
         fractions=suite.fractions if arguments.fractions is None else parse_fractions(arguments.fractions, suite),
@@ -78,6 +82,7 @@ def resolve(arguments: Arguments) -> Request:
         work=writable_folder(arguments.work),
         device=resolve_device(arguments.device),
         jobs=arguments.jobs if arguments.jobs is not None else os.cpu_count() or 1,
+        trackers=tuple(dict.fromkeys(arguments.trackers)),
     )
     _check_splits(request)
     require_data(request)
@@ -168,6 +173,19 @@ def _names(kind: str, text: str, known: list[str]) -> tuple[str, ...]:
                 REGISTRY.card(kind, name)  # raises with near names and the plug-ins that failed to load
             raise UnknownNameError(kind, name, known)
     return names
+
+
+def _only(suite: Suite, arguments: Arguments) -> Suite:
+    """The suite with the pairs of the tasks and datasets that were asked for."""
+    tasks = _names("task", arguments.tasks, list(dict.fromkeys(pair.task for pair in suite.pairs)))
+    datasets = _names("dataset", arguments.datasets, list(dict.fromkeys(pair.dataset for pair in suite.pairs)))
+    pairs = tuple(pair for pair in suite.pairs if pair.task in tasks and pair.dataset in datasets)
+    if not pairs:
+        known = "; ".join(f"{pair.dataset} {pair.task}" for pair in suite.pairs)
+        raise VlpbenchError(
+            f"The suite {suite.name!r} has no {' or '.join(tasks)} of {' or '.join(datasets)}. It has: {known}."
+        )
+    return replace(suite, pairs=pairs)
 
 
 def _check_splits(request: Request) -> None:

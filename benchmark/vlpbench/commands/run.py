@@ -28,7 +28,7 @@ def run(arguments: Arguments, *, force: bool, dry_run: bool) -> None:
     request = resolve(arguments)
     try:
         with TerminalWatcher(console) as watcher:
-            plan = _prepared_plan(request, watcher)
+            plan = prepared_plan(request, watcher)
             outcome = None if dry_run else execute(plan, watcher, force=force)
     except KeyboardInterrupt as stop:
         raise StoppedError("stopped. What was finished stays; the same command carries on from there.") from stop
@@ -40,7 +40,7 @@ def run(arguments: Arguments, *, force: bool, dry_run: bool) -> None:
         sys.exit(1)
 
 
-def _prepared_plan(request: Request, watcher: TerminalWatcher) -> Plan:
+def prepared_plan(request: Request, watcher: TerminalWatcher) -> Plan:
     """A plan whose data is prepared, with a bar for each dataset that was not."""
     with ExitStack() as stack:
         started: dict[str, Step] = {}

@@ -143,7 +143,7 @@ def _draw(canvas: Canvas, figure: AlignmentFigure, caption: str) -> None:
     )
     bar.set_ticks([0, 1], labels=["lowest\npatch", "highest\npatch"])
     bar.ax.tick_params(labelsize=TINY, length=0)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     canvas.supxlabel(caption, x=0.01, ha="left", fontsize=TINY, color=FAINT)
 
 

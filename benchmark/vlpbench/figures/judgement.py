@@ -63,12 +63,23 @@ class Judgement(ABC):
 class MaskJudgement(Judgement):
     """Predicted masks."""
 
-    score_name = "Dice"
-    note = "Images are ranked by their Dice, those without an annotated pixel left out."
+    @property
+    def score_name(self) -> str:
+        """Dice."""
+        return "Dice"
 
-    @cached_property
+    @property
+    def note(self) -> str:
+        """How images are ranked."""
+        return "Images are ranked by their Dice, those without an annotated pixel left out."
+
+    @property
     def scores(self) -> pd.Series[float]:
         """Dice."""
+        return self._dice
+
+    @cached_property
+    def _dice(self) -> pd.Series[float]:
         return image_dice(self.predictions)
 
     def truth(self, image_id: str) -> Outlines:
@@ -90,7 +101,10 @@ class MaskJudgement(Judgement):
 class BoxJudgement(Judgement):
     """Predicted boxes, cut at the score that gives the highest F1 over the test images."""
 
-    score_name = "F1"
+    @property
+    def score_name(self) -> str:
+        """F1."""
+        return "F1"
 
     @cached_property
     def matches(self) -> Matches | None:
@@ -102,9 +116,13 @@ class BoxJudgement(Judgement):
         """Score from which boxes are drawn and counted."""
         return 1.0 if self.matches is None else self.matches.best_threshold()
 
-    @cached_property
+    @property
     def scores(self) -> pd.Series[float]:
         """F1 at IoU 0.5."""
+        return self._f1
+
+    @cached_property
+    def _f1(self) -> pd.Series[float]:
         return pd.Series(dtype=float) if self.matches is None else self.matches.image_f1(self.threshold)
 
     @property

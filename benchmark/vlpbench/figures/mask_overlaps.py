@@ -20,8 +20,8 @@ def image_dice(table: pd.DataFrame) -> pd.Series[float]:
 
     predicted, target, ignored = (_codes(table, name) for name in ("rle_prediction", "rle_target", "rle_ignored"))
     hits = _shared(predicted, target)
-    counted = coco_mask.area(predicted) - _shared(predicted, ignored)
-    wanted = coco_mask.area(target)
+    counted = np.asarray(coco_mask.area(predicted), dtype=np.int64) - _shared(predicted, ignored)
+    wanted = np.asarray(coco_mask.area(target), dtype=np.int64)
     shown = wanted > 0
     dice = 2 * hits[shown] / (counted[shown] + wanted[shown])
     return pd.Series(dice, index=pd.Index(table["image_id"].to_numpy()[shown]), dtype=float)
@@ -35,16 +35,17 @@ def read_mask(table: pd.DataFrame, image_id: str, column: str) -> Bool[np.ndarra
     return np.asarray(coco_mask.decode(_codes(row, column)[0]), dtype=bool)
 
 
-def _codes(table: pd.DataFrame, column: str) -> list[dict[str, Any]]:
+def _codes(table: pd.DataFrame, column: str) -> Any:
+    """Run-length codes as pycocotools takes them."""
     return [
         {"size": [int(height), int(width)], "counts": str(code).encode("ascii")}
         for height, width, code in zip(table["height"], table["width"], table[column], strict=True)
     ]
 
 
-def _shared(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> np.ndarray:
+def _shared(first: Any, second: Any) -> np.ndarray:
     """Pixels of both masks, image by image, signed so that differences may be taken."""
     from pycocotools import mask as coco_mask
 
-    both = [coco_mask.merge([one, other], intersect=True) for one, other in zip(first, second, strict=True)]
+    both: Any = [coco_mask.merge([one, other], intersect=True) for one, other in zip(first, second, strict=True)]
     return np.asarray(coco_mask.area(both), dtype=np.int64)

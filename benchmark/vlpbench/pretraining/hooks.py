@@ -16,9 +16,11 @@ from torch import Tensor
 from vlpbench.canonical import atomic_path, finite_or_none, write_text
 from vlpbench.errors import VlpbenchError
 from vlpbench.pretraining.model import MEASURED
+from vlpbench.tracking.trackers import Log
 
 Report = Callable[[int, int, str], None]
 LAST, BEST = "last.pth", "best.pth"
+TOLD_EVERY = 10
 
 
 class History:
@@ -146,6 +148,37 @@ class Journal(Hook):
         self._measured: dict[str, float] = {}
         self._rate = 0.0
         self._started = time.monotonic()
+
+
+class Account(Hook):
+    """Tells trackers of every tenth step, and of every epoch once its journal is written."""
+
+    priority = "BELOW_NORMAL"
+
+    def __init__(self, history: History, log: Log) -> None:
+        """Take the history that the journal fills, and whom to tell."""
+        self._history = history
+        self._log = log
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """Tell the terms of the step."""
+        del batch_idx, data_batch
+        if (runner.iter + 1) % TOLD_EVERY == 0:
+            terms = {f"step/{name}": float(value) for name, value in (outputs or {}).items()}
+            rate = runner.optim_wrapper.get_lr()["lr"][0]
+            self._log({"step/loss": sum(terms.values()), **terms, "learning_rate": rate}, runner.iter + 1)
+
+    def after_val_epoch(self, runner: Any, metrics: Mapping[str, float] | None = None) -> None:
+        """Tell what the epoch came to."""
+        del metrics
+        told: dict[str, float | None] = {}
+        for name, value in self._history.epochs[-1].items():
+            told.update(
+                {f"{name}/{term}": mean for term, mean in value.items()} if isinstance(value, dict) else {name: value}
+            )
+        self._log(told, runner.iter)
 
 
 class Checkpoints(Hook):

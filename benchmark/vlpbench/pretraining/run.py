@@ -27,13 +27,21 @@ from vlpbench.registry import REGISTRY
 from vlpbench.specs import PretrainSpec
 from vlpbench.text import TextTower
 from vlpbench.tokens import Tokeniser
+from vlpbench.tracking.trackers import Log, no_log
 
 Report = Callable[[int, int, str], None]
 CHECKPOINTS = "checkpoints"
 
 
 def pretrain(
-    spec: PretrainSpec, corpus: Corpus | None, *, folder: Path, device: torch.device, report: Report, workers: int = 0
+    spec: PretrainSpec,
+    corpus: Corpus | None,
+    *,
+    folder: Path,
+    device: torch.device,
+    report: Report,
+    workers: int = 0,
+    log: Log = no_log,
 ) -> BackboneCard:
     """Make the backbone of a spec; an interrupted run carries on from its last finished epoch.
 
@@ -47,6 +55,7 @@ def pretrain(
         device: where to train.
         report: told step, steps and a note.
         workers: processes that load batches; they change no number.
+        log: told losses by name, and the step they are of.
 
     Raises:
         VlpbenchError: for a corpus that is missing or too small, a recipe that does not fit, or a loss that is no
@@ -66,7 +75,7 @@ def pretrain(
     corpus.require_pairs()
     if len(corpus.rows("val")) < 2:
         raise VlpbenchError("The corpus has one validation pair; the loss contrasts pairs, and needs 2 or more there.")
-    return _train(kind, spec, corpus, folder=folder, device=device, report=report, workers=workers)
+    return _train(kind, spec, corpus, folder=folder, device=device, report=report, workers=workers, log=log)
 
 
 def _train(
@@ -78,6 +87,7 @@ def _train(
     device: torch.device,
     report: Report,
     workers: int,
+    log: Log,
 ) -> BackboneCard:
     """Build, train, and keep everything but the checkpoints."""
     from vlpbench.pretraining.training import train
@@ -98,6 +108,7 @@ def _train(
         precision=precision,
         folder=checkpoints,
         report=report,
+        log=log,
     )
     history.write(folder / "log.jsonl")
     _keep_heads(method, tokeniser, folder)
@@ -136,7 +147,7 @@ def _build(kind: type[Method], spec: PretrainSpec, recipe: Recipe, corpus: Corpu
     backbone = Backbone(spec.arch, Preprocessing(spec.image_size))
     backbone.to(memory_format=torch.channels_last)
     tower, tokeniser = _text(recipe, corpus)
-    return kind(Parts(backbone, tower, options, _knowledge(corpus, tokeniser))), tokeniser
+    return kind(Parts(backbone, tower, options, corpus_knowledge(corpus, tokeniser))), tokeniser
 
 
 def _text(recipe: Recipe, corpus: Corpus) -> tuple[TextTower, Tokeniser]:
@@ -147,7 +158,7 @@ def _text(recipe: Recipe, corpus: Corpus) -> tuple[TextTower, Tokeniser]:
     return scratch_encoder(texts, vocabulary=recipe.vocabulary, width=recipe.text_width, max_tokens=recipe.max_tokens)
 
 
-def _knowledge(corpus: Corpus, tokeniser: Tokeniser) -> Knowledge:
+def corpus_knowledge(corpus: Corpus, tokeniser: Tokeniser) -> Knowledge:
     """The corpus' vocabulary; what has no description goes by its name, positions as in MedKLIP train_MedKLIP.py:28."""
 
     def described(names: tuple[str, ...]) -> list[str]:

@@ -10,13 +10,14 @@ import torch
 
 from vlpbench.data.corpus import Corpus
 from vlpbench.method import Method
-from vlpbench.pretraining.hooks import BEST, LAST, Checkpoints, Guard, History, Journal, Report
+from vlpbench.pretraining.hooks import BEST, LAST, Account, Checkpoints, Guard, History, Journal, Report
 from vlpbench.pretraining.loader import Pairs, TrainingOrder, ValidationOrder, batches
 from vlpbench.pretraining.model import MeanTerms, PairModel
 from vlpbench.pretraining.recipe import Recipe
 from vlpbench.pretraining.runner import QuietRunner, no_traces
 from vlpbench.pretraining.similarity import report_vectors
 from vlpbench.tokens import Tokeniser
+from vlpbench.tracking.trackers import Log, no_log
 
 UNWANTED_HOOKS: dict[str, Any] = dict.fromkeys(("runtime_info", "timer", "sampler_seed", "logger", "checkpoint"))
 
@@ -32,6 +33,7 @@ def train(
     precision: torch.dtype,
     folder: Path,
     report: Report,
+    log: Log = no_log,
 ) -> History:
     """Train a method in place and leave it with the weights of the lowest validation loss.
 
@@ -45,6 +47,7 @@ def train(
         precision: of the towers.
         folder: of checkpoints; where it holds one, training carries on from there.
         report: told step, steps and a note.
+        log: told losses by name, and the step they are of.
 
     Raises:
         VlpbenchError: when a loss is no number.
@@ -71,6 +74,7 @@ def train(
             custom_hooks=[
                 Guard(folder),
                 Journal(history, lambda: method.diagnostics, report),
+                Account(history, log),
                 Checkpoints(history, folder, patience=recipe.patience),
             ],
             randomness={"seed": seed},

@@ -80,7 +80,8 @@ class Resampler:
             batches = [missing[start : start + BATCH] for start in range(0, len(missing), BATCH)]
             resample = delayed(_resample_many)
             jobs = (resample(self.store.root, batch, self.samples, self._seed, self._plugins) for batch in batches)
-            found = [outcome for part in Parallel(n_jobs=self._jobs)(jobs) for outcome in part]
+            pool: Any = Parallel(n_jobs=self._jobs)
+            found = [outcome for part in pool(jobs) for outcome in part]
         else:
             found = _resample_many(self.store.root, missing, self.samples, self._seed, ())
         for record, outcome in zip(missing, found, strict=True):
