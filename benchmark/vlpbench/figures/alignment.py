@@ -25,8 +25,8 @@ Mask = Bool[np.ndarray, "size size"]
 COLOURS = "viridis"
 """Perceptually uniform, safe for any colour vision, and nowhere the grey of the radiograph."""
 HEAT_OPACITY = 0.5
-PANEL, LEFT, RIGHT, TOP, BOTTOM = 1.55, 0.35, 0.85, 0.35, 0.75
-WORDS_PER_INCH = 17
+PANEL, LEFT, RIGHT, TOP, BOTTOM = 1.55, 0.35, 0.85, 0.35, 0.4
+LETTERS_PER_INCH = 17
 UNDATED: dict[str, dict[str, Any]] = {
     ".png": {"Software": None},
     ".svg": {"Date": None, "Creator": None},
@@ -96,7 +96,7 @@ def write_alignment(figure: AlignmentFigure, out: Path) -> None:
     check_suffix(out)
     kind, file = out.suffix.lower(), io.BytesIO()
     width = LEFT + PANEL * (1 + len(figure.phrases)) + RIGHT
-    lines = textwrap.wrap(figure.caption, max(40, round(WORDS_PER_INCH * width)))
+    lines = textwrap.wrap(figure.caption, max(40, round(LETTERS_PER_INCH * width)), break_on_hyphens=False)
     height = TOP + (PANEL + 0.25) * len(figure.methods) + BOTTOM + 0.13 * len(lines)
     with style.context(["default", dict(SETTINGS)]):
         canvas = Canvas(figsize=(width, height), layout="constrained")

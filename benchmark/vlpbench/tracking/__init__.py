@@ -1,0 +1,1 @@
+"""Following runs with TensorBoard, Weights & Biases and MLflow; the records never depend on it."""
