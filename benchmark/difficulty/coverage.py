@@ -49,13 +49,14 @@ class Case:
 def truths(generator: np.random.Generator, owners: np.ndarray, share: float) -> np.ndarray:
     """Whether each image shows a finding: as its patient does, but for one image in ten."""
     patients = generator.random(owners.max() + 1) < share
-    return patients[owners] ^ (generator.random(len(owners)) < 0.1)
+    return np.asarray(patients[owners] ^ (generator.random(len(owners)) < 0.1))
 
 
 def errors(generator: np.random.Generator, owners: np.ndarray) -> np.ndarray:
     """Normal errors of variance 1 with a part that a patient's images share."""
     own = generator.standard_normal(len(owners))
-    return math.sqrt(SHARED) * generator.standard_normal(owners.max() + 1)[owners] + math.sqrt(1 - SHARED) * own
+    theirs = generator.standard_normal(owners.max() + 1)[owners]
+    return np.asarray(math.sqrt(SHARED) * theirs + math.sqrt(1 - SHARED) * own)
 
 
 def labels(shares: tuple[float, ...], distance: float = 1.2) -> Population:
@@ -153,7 +154,8 @@ def coverage(case: Case, arguments: argparse.Namespace) -> Iterator[float]:
         for patients in SIZES:
             parts = [range(start, arguments.repetitions, 8) for start in range(8)]
             job = delayed(hits)
-            found = Parallel(n_jobs=arguments.jobs)(
+            pool: Any = Parallel(n_jobs=arguments.jobs)
+            found = pool(
                 job(case, truth, patients, several=several, samples=arguments.samples, seeds=part) for part in parts
             )
             yield sum(found) / arguments.repetitions

@@ -27,6 +27,8 @@ def reproduce_command(record: Record) -> str:
 def run_command(record: Record, suite: Suite | None = None) -> str:
     """The full command, every choice spelled out; settings of the recipe only where they are not the suite's own.
 
+    A record that no labels were used for has no head, but scored maps, which are made for all datasets of a suite.
+
     Args:
         record: of the cell.
         suite: the suite it is of; None for the one that ships under its name. Where none does, the command names a
@@ -34,22 +36,26 @@ def run_command(record: Record, suite: Suite | None = None) -> str:
     """
     spec = record.spec
     known = suite if suite is not None else _shipped(spec.suite)
-    words = [
-        "vlpbench", "run", "--method", spec.method, "--tasks", spec.task, "--datasets", spec.dataset,
+    weights = [
         "--suite", spec.suite if known is not None else f"{spec.suite}.toml", "--arch", spec.arch,
-        "--image-size", str(spec.image_size), "--fractions", json.dumps(spec.fraction).removesuffix(".0"),
-        "--seeds", str(spec.seed), "--pretrain-seed", str(spec.pretrain_seed), "--protocol", spec.protocol,
+        "--image-size", str(spec.image_size),
+    ]  # fmt: skip
+    seed = ["--pretrain-seed", str(spec.pretrain_seed)]
+    given = ["--data", "DATA"] if known is not None and known.needs_data else []
+    given += [word for text in recorded_settings(record, known) for word in ("--set", text)]
+    if not spec.fraction:
+        return shlex.join(["vlpbench", "heatmap", "--score", "--method", spec.method, *weights, *seed, *given])
+    words = [
+        "vlpbench", "run", "--method", spec.method, "--tasks", spec.task, "--datasets", spec.dataset, *weights,
+        "--fractions", json.dumps(spec.fraction).removesuffix(".0"), "--seeds", str(spec.seed), *seed,
+        "--protocol", spec.protocol,
     ]  # fmt: skip
     split = named_split(record)
     if split and not (known and spec.dataset in known.datasets and known.datasets[spec.dataset].splits == split):
         words += ["--splits", split]
     if spec.limit is not None:
         words += ["--limit", str(spec.limit)]
-    if known is not None and known.needs_data:
-        words += ["--data", "DATA"]
-    for text in recorded_settings(record, known):
-        words += ["--set", text]
-    return shlex.join(words)
+    return shlex.join([*words, *given])
 
 
 def named_split(record: Record) -> str:

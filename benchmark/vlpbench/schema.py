@@ -77,8 +77,8 @@ def _misvalues(raw: Mapping[str, Any]) -> Iterator[str]:
             yield f"provenance.{name} is {kind_of(raw['provenance'][name])}, not an object"
     if raw["headline"] not in raw["metrics"]:
         yield f"the headline {raw['headline']!r} is not among the metrics"
-    if not 0 < raw["spec"]["fraction"] <= 1:
-        yield f"spec.fraction is {raw['spec']['fraction']}, not in (0, 1]"
+    if not 0 <= raw["spec"]["fraction"] <= 1:
+        yield f"spec.fraction is {raw['spec']['fraction']}, not in [0, 1]"
     if raw["attempt"] < 1:
         yield f"attempt is {raw['attempt']}, not 1 or more"
     path = PurePosixPath(raw["predictions"])

@@ -54,7 +54,7 @@ class RunSpec:
         suite: suite name.
         task: registered task name.
         dataset: dataset name within the suite.
-        fraction: fraction of the training labels, in (0, 1].
+        fraction: fraction of the training labels, in (0, 1]; 0 for tasks that train on none.
         seed: seed of the fraction sample, head initialisation and order.
         protocol: protocol name.
         pretrain_seed: seed of the pre-training run that made the backbone.

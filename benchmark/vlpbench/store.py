@@ -263,7 +263,8 @@ def _stem(key: str, attempt: int) -> str:
 def describe(spec: RunSpec) -> str:
     """A cell in a few words, for lists."""
     seeds = f"seed {spec.seed}" + (f", pre-training seed {spec.pretrain_seed}" if spec.pretrain_seed else "")
-    return f"{spec.method} {spec.suite} {spec.dataset} {spec.task} {100 * spec.fraction:g}% {seeds}"
+    share = f" {100 * spec.fraction:g}%" if spec.fraction else ""
+    return f"{spec.method} {spec.suite} {spec.dataset} {spec.task}{share} {seeds}"
 
 
 def _nearest(beginning: str, keys: list[str]) -> list[str]:

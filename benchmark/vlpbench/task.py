@@ -100,12 +100,12 @@ class Task(ABC):
     def run(self, cell: Cell) -> TaskResult:
         """Train the head on the label fraction and evaluate it on the test rows."""
 
-    def score(self, predictions: pd.DataFrame, settings: Settings, headline: str) -> Mapping[str, float]:
+    def score(self, predictions: pd.DataFrame, settings: Settings | None, headline: str) -> Mapping[str, float]:
         """Every metric of the card from stored predictions, as `run` gives them; nothing is trained.
 
         Args:
             predictions: of a `TaskResult`.
-            settings: those the cell was judged by.
+            settings: those the cell was judged by; None for a task that no protocol sets.
             headline: metric printed in tables.
 
         Raises:
@@ -127,13 +127,17 @@ class Task(ABC):
         raise VlpbenchError(f"The task {self.card.name} names no images of its predictions (Task.images).")
 
     def resample(
-        self, predictions: pd.DataFrame, settings: Settings, metric: str, weights: Int[np.ndarray, "samples images"]
+        self,
+        predictions: pd.DataFrame,
+        settings: Settings | None,
+        metric: str,
+        weights: Int[np.ndarray, "samples images"],
     ) -> Float[np.ndarray, " samples"]:
         """One metric under many samples of the test images; with all weights 1 it is that of `score`.
 
         Args:
             predictions: of a `TaskResult`.
-            settings: those the cell was judged by.
+            settings: those the cell was judged by; None for a task that no protocol sets.
             metric: one of the card's.
             weights: how often each image of `images` is in each sample.
 

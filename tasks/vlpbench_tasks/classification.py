@@ -89,7 +89,7 @@ class Classification(Task):
             predictions=predictions,
         )
 
-    def score(self, predictions: pd.DataFrame, settings: Settings, headline: str) -> dict[str, float]:
+    def score(self, predictions: pd.DataFrame, settings: Settings | None, headline: str) -> dict[str, float]:
         """Every metric of the card; classes exclude each other where accuracy is the headline.
 
         Raises:
@@ -106,7 +106,11 @@ class Classification(Task):
         return pd.DataFrame({"image_id": predictions["image_id"].to_numpy(), "stratum": strata(predictions)})
 
     def resample(
-        self, predictions: pd.DataFrame, settings: Settings, metric: str, weights: Int[np.ndarray, "samples images"]
+        self,
+        predictions: pd.DataFrame,
+        settings: Settings | None,
+        metric: str,
+        weights: Int[np.ndarray, "samples images"],
     ) -> Float[np.ndarray, " samples"]:
         """A metric for each sample; labels without both classes in a sample are left out of its mean.
 
@@ -117,7 +121,7 @@ class Classification(Task):
         return resample(predictions, metric, weights)
 
 
-def _own(settings: Settings) -> ClassificationSettings:
+def _own(settings: Settings | None) -> ClassificationSettings:
     if not isinstance(settings, ClassificationSettings):
         raise TypeError(f"classification was given {type(settings).__name__}")
     return settings

@@ -83,7 +83,7 @@ class Detection(Task):
             predictions=predictions,
         )
 
-    def score(self, predictions: pd.DataFrame, settings: Settings, headline: str) -> dict[str, float]:
+    def score(self, predictions: pd.DataFrame, settings: Settings | None, headline: str) -> dict[str, float]:
         """Every metric of the card; the headline makes no difference."""
         del headline
         return score(predictions, _own(settings).max_detections)
@@ -96,7 +96,11 @@ class Detection(Task):
         return pd.DataFrame({"image_id": found.to_numpy(), "stratum": texts})
 
     def resample(
-        self, predictions: pd.DataFrame, settings: Settings, metric: str, weights: Int[np.ndarray, "samples images"]
+        self,
+        predictions: pd.DataFrame,
+        settings: Settings | None,
+        metric: str,
+        weights: Int[np.ndarray, "samples images"],
     ) -> Float[np.ndarray, " samples"]:
         """A metric for each sample; boxes are matched once.
 
@@ -106,7 +110,7 @@ class Detection(Task):
         return resample(predictions, metric, weights, _own(settings).max_detections)
 
 
-def _own(settings: Settings) -> DetectionSettings:
+def _own(settings: Settings | None) -> DetectionSettings:
     if not isinstance(settings, DetectionSettings):
         raise TypeError(f"detection was given {type(settings).__name__}")
     return settings

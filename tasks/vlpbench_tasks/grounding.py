@@ -60,7 +60,7 @@ class Grounding(Task):
         """
         raise VlpbenchError(f"{cell.dataset.name}: {ELSEWHERE}.")
 
-    def score(self, predictions: pd.DataFrame, settings: Settings, headline: str) -> Mapping[str, float]:
+    def score(self, predictions: pd.DataFrame, settings: Settings | None, headline: str) -> Mapping[str, float]:
         """Every metric from the pairs."""
         from vlpbench.grounding.scores import summarise
 
@@ -72,7 +72,11 @@ class Grounding(Task):
         return pd.DataFrame({"image_id": predictions["image_id"].drop_duplicates().to_numpy(), "stratum": "finding"})
 
     def resample(
-        self, predictions: pd.DataFrame, settings: Settings, metric: str, weights: Int[np.ndarray, "samples images"]
+        self,
+        predictions: pd.DataFrame,
+        settings: Settings | None,
+        metric: str,
+        weights: Int[np.ndarray, "samples images"],
     ) -> Float[np.ndarray, " samples"]:
         """One metric with studies counted as often as the weights say."""
         from vlpbench.grounding.scores import resample

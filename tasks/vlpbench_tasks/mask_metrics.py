@@ -18,6 +18,8 @@ from pycocotools import mask as coco_mask
 
 from vlpbench.data.source import IGNORED
 
+MOST = 255
+"""Masks that pycocotools 2.0.11 takes at once under NumPy 2: it multiplies their number in 8 bits."""
 Constant = Literal[0, 1]
 
 
@@ -124,7 +126,8 @@ def _codes(table: pd.DataFrame, column: str) -> list[Any]:
 
 def _areas(codes: Any) -> np.ndarray:
     """Pixels of each mask."""
-    return np.asarray(coco_mask.area(codes) if codes else [], dtype=np.int64)
+    parts = [coco_mask.area(codes[start : start + MOST]) for start in range(0, len(codes), MOST)]
+    return np.concatenate([np.zeros(0, dtype=np.int64), *parts]).astype(np.int64)
 
 
 def _shared(ones: list[Any], others: list[Any]) -> np.ndarray:

@@ -86,7 +86,7 @@ class Segmentation(Task):
             predictions=predictions,
         )
 
-    def score(self, predictions: pd.DataFrame, settings: Settings, headline: str) -> dict[str, float]:
+    def score(self, predictions: pd.DataFrame, settings: Settings | None, headline: str) -> dict[str, float]:
         """Every metric of the card; the headline makes no difference."""
         del headline
         return score(count_pixels(predictions), _own(settings).metric_batch)
@@ -97,7 +97,11 @@ class Segmentation(Task):
         return pd.DataFrame({"image_id": predictions["image_id"].to_numpy(), "stratum": texts})
 
     def resample(
-        self, predictions: pd.DataFrame, settings: Settings, metric: str, weights: Int[np.ndarray, "samples images"]
+        self,
+        predictions: pd.DataFrame,
+        settings: Settings | None,
+        metric: str,
+        weights: Int[np.ndarray, "samples images"],
     ) -> Float[np.ndarray, " samples"]:
         """A metric for each sample; pixels are counted once.
 
@@ -108,7 +112,7 @@ class Segmentation(Task):
         return resample(count_pixels(predictions), metric, weights)
 
 
-def _own(settings: Settings) -> SegmentationSettings:
+def _own(settings: Settings | None) -> SegmentationSettings:
     if not isinstance(settings, SegmentationSettings):
         raise TypeError(f"segmentation was given {type(settings).__name__}")
     return settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -115,6 +116,22 @@ def test_markdown_names_both_methods_and_shows_the_diagram(tmp_path: Path) -> No
         "**win**",
     ):
         assert part in text
+    (row, *_) = [line for line in text.splitlines() if line.startswith("| SIIM-like")]
+    cells = [cell.strip() for cell in row.split("|")]
+    assert cells[2:5] == ["100 %", "45.1 ± 0.4", "25.4 ± 0.4"]
+    assert cells[5].startswith("**+19.")
+    assert cells[8] == "**win**"
+
+
+def test_ablations_are_compared_like_methods_but_not_ranked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for method, offset in (("sista", 0.2), ("sista_sia", 0.1), ("mgca", 0.0)):
+        _add(tmp_path, method, offset)
+    _compare(tmp_path, "sista_sia", "mgca")
+    text = capsys.readouterr().out
+    assert "First: SISTA: SIA + SIA^a. Second: MGCA." in text
+    ranks = text[text.index("Average ranks") : text.index("- Rank 1")]
+    assert "SISTA" in ranks
+    assert "SIA^a" not in ranks
 
 
 class _Page(HTMLParser):
@@ -291,3 +308,22 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
         cli.main()
     assert stop.value.code == 2
     assert "No records of gloria" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_committed_records_are_compared_in_time_and_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.undo()  # the tasks' own metrics
+    results = Path(__file__).parents[2] / "results" / "embedded"
+    for folder in ("one", "two"):
+        start = time.monotonic()
+        _compare(results, "sista", "mgca", out=tmp_path / folder / "c.csv", samples=2000)
+        assert time.monotonic() - start < 30
+    for name in ("c.csv", "c.ranks.csv", "c.ranks.svg", "c.ranks.png"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    rows = _rows(tmp_path / "one" / "c.csv")
+    assert len(rows) == 21
+    assert {row["reason"] for row in rows} == {""}
+    assert {row["test"] for row in rows} == {"DeLong", "bootstrap"}
+    assert "every image counts" not in capsys.readouterr().out

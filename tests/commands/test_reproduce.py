@@ -104,6 +104,14 @@ def test_of_an_initialisation_only_switches_are_named() -> None:
     assert run_command(record).endswith("--set 'random.options.file=x y.pth'")
 
 
+def test_scored_maps_are_made_by_heatmap() -> None:
+    maps = with_recipe(sample(task="grounding", fraction=0.0, pretrain_seed=2), epochs=3)
+    assert run_command(maps) == (
+        "vlpbench heatmap --score --method sista --suite phantom --arch resnet18 --image-size 96 --pretrain-seed 2 "
+        "--set sista.epochs=3"
+    )
+
+
 def test_a_suite_of_ones_own_is_named_by_its_file() -> None:
     mine = sample(suite="mine")
     assert "--suite mine.toml" in run_command(mine)

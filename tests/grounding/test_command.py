@@ -10,17 +10,10 @@ from PIL import Image
 
 from tests.endtoend.test_chain import vlpbench
 from tests.grounding.conftest import plan_of
-from vlpbench import record as records
 from vlpbench.phantom import studies
 
 Patch = pytest.MonkeyPatch
 Captured = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(autouse=True)
-def records_without_labels(monkeypatch: Patch) -> None:
-    """Let records be read whose fraction of the labels is 0."""
-    monkeypatch.setitem(records.PROBLEMS, 1, lambda raw: iter(()))
 
 
 @pytest.fixture

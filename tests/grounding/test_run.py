@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from tests.grounding.conftest import plan_of
-from vlpbench import record as records
 from vlpbench.errors import VlpbenchError
 from vlpbench.grounding.run import GroundingBench, score_maps
 from vlpbench.grounding.scores import summarise, summarise_floors
@@ -19,12 +18,6 @@ from vlpbench.patients import read_patients
 from vlpbench.plan import Plan, open_task
 from vlpbench.pretraining.trained import Trained, load_trained
 from vlpbench.suite import load_suite
-
-
-@pytest.fixture(autouse=True)
-def records_without_labels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let records be read whose fraction of the labels is 0."""
-    monkeypatch.setitem(records.PROBLEMS, 1, lambda raw: iter(()))
 
 
 @pytest.fixture(scope="module")

@@ -63,6 +63,11 @@ def with_lineage(record: Record, **lineage: Any) -> Record:
     return sealed(replace(record, provenance={**record.provenance, "backbone": backbone}))
 
 
+def unlabelled(record: Record) -> Record:
+    """The record as one of a task that no head is trained for."""
+    return sealed(replace(record, spec=replace(record.spec, fraction=0.0)))
+
+
 def figure(name: str, caption: str = "Synthetic data. Dots: seeds.") -> Figure:
     """A small figure."""
     return Figure(name, f"Title of {name}", caption, f"Numbers of {name}", SVG, GREY)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from types import ModuleType
 
+from tests.report.conftest import unlabelled
+
 from vlpbench.report.cells import cells_data
 from vlpbench.table.layout import load_layouts
 from vlpbench.table.titles import Titles
@@ -34,3 +36,12 @@ def test_words_that_rows_share_are_kept_once(golden: ModuleType, titles: Titles)
     data = cells_data(golden.golden_records(), load_layouts(), titles)
     assert len(data["task"]) == len(data["protocol"]) == 1
     assert len(data["method"]) == 3
+
+
+def test_what_no_head_was_trained_for_is_scored_from_the_weights(golden: ModuleType, titles: Titles) -> None:
+    record = unlabelled(golden.fabricate(0.25, method="sista", pretrain_seed=1))
+    data = cells_data([record], load_layouts(), titles)
+    expected = (
+        "vlpbench heatmap --score --method sista --suite made_up --arch resnet18 --image-size 96 --pretrain-seed 1"
+    )
+    assert data["command"] == [expected]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from tests.report.conftest import Gather
+from tests.report.conftest import Gather, unlabelled
 
 
 def test_the_best_is_set_against_random_and_the_second(gathered: Gather, golden: ModuleType) -> None:
@@ -39,3 +39,23 @@ def test_what_cannot_be_tested_is_told(gathered: Gather, golden: ModuleType) -> 
     contents = gathered(records)
     told = [line for finding in contents.findings for line in finding.remarks]
     assert all("keeps no predictions" in line for line in told)
+
+
+def test_the_best_may_be_below_a_floor(gathered: Gather, golden: ModuleType) -> None:
+    records = [
+        golden.fabricate(value, method=method, dataset=dataset, floor=0.3)
+        for dataset, values in {"siim": (0.2, 0.1), "rsna": (0.4, 0.1)}.items()
+        for method, value in zip(("sista", "mlip"), values, strict=True)
+    ]
+    (finding,) = gathered(records).findings
+    assert "But in 1 of 2 columns it is not above a floor." in finding.sentences
+
+
+def test_without_labels_there_is_nothing_about_random_initialisation(gathered: Gather, golden: ModuleType) -> None:
+    records = [
+        unlabelled(golden.fabricate(value, method=method)) for method, value in {"sista": 0.2, "mlip": 0.1}.items()
+    ]
+    (finding,) = gathered(records).findings
+    assert not any("random" in sentence for sentence in finding.sentences)
+    assert finding.leaders[0].column == "SIIM_like & more"
+    assert not finding.has_random

@@ -95,4 +95,5 @@ def _written(titles: list[str], averages: list[float], critical: float) -> list[
 def test_bars_of_one_line_share_no_method() -> None:
     groups = [(0, 4), (1, 5), (2, 7), (5, 9), (8, 11)]
     assert critical_difference._lanes(groups) == [0, 1, 2, 0, 1]
+    assert critical_difference._lanes([(0, 2), (2, 4)]) == [0, 1]
     assert critical_difference._lanes([]) == []

@@ -63,7 +63,7 @@ def drop(*path: str) -> Callable[[dict[str, Any]], object]:
         (put([0.5], "metrics"), "metrics is a list, not an object"),
         (put(None, "spec"), "spec is null, not an object"),
         (put("0.01", "spec", "fraction"), "spec.fraction is a text, not a number"),
-        (put(0, "spec", "fraction"), "spec.fraction is 0, not in (0, 1]"),
+        (put(-1, "spec", "fraction"), "spec.fraction is -1, not in [0, 1]"),
         (put(2.0, "spec", "seed"), "spec.seed is a number, not a whole number"),
         (put(True, "spec", "seed"), "spec.seed is true or false, not a whole number"),
         (put(50, "metrics", "dice_positive"), "metrics.dice_positive is 50, not a fraction in [0, 1] or null"),

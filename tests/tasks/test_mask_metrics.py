@@ -67,3 +67,10 @@ def test_codes_survive_a_parquet_file(tmp_path: object) -> None:
     after = pd.read_parquet(path)
     assert list(after) == ["image_id", "height", "width", "rle_prediction", "rle_target", "rle_ignored"]
     assert score(count_pixels(after), 2) == score(count_pixels(before), 2)
+
+
+def test_more_masks_than_fit_into_8_bits() -> None:
+    masks = np.zeros((300, 4, 4), dtype=np.uint8)
+    masks[::2, :2] = 1
+    counted = count_pixels(tabulate([str(number) for number in range(300)], masks, masks))
+    assert counted["true_positive"].tolist() == [8, 0] * 150

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vlpbench.canonical import atomic_path, write_text
 from vlpbench.commands.comparison_csv import comma_separated, comma_separated_ranks
-from vlpbench.commands.comparison_sheets import Part, Sheet, build_parts
+from vlpbench.commands.comparison_sheets import Part, Picture, Sheet, build_parts
 from vlpbench.commands.comparison_words import Compared, contest_title
 from vlpbench.statistics.ranks import Ranking
 from vlpbench.table.markdown import escape_markdown
@@ -19,6 +19,8 @@ OWN_STYLE_SHEET = """\
 figure { margin: 1rem 0; }
 figure svg { max-width: 100%; height: auto; min-width: 36rem; }
 table.results .word { text-align: left; }
+table.results caption { font-size: 1rem; }
+.scroll { margin: 1rem 0; }
 """
 
 
@@ -75,14 +77,19 @@ def markdown(parts: Sequence[Part]) -> str:
     for kind, content in parts:
         if isinstance(content, Sheet):
             body = [
-                [f"**{text}**" if bold else text for text in map(escape_markdown, row)]
-                for row, bold in zip(content.rows, content.marked, strict=True)
+                [
+                    f"**{escape_markdown(text)}**" if (row, column) in content.strong else escape_markdown(text)
+                    for column, text in enumerate(texts)
+                ]
+                for row, texts in enumerate(content.rows)
             ]
+            if content.caption:
+                lines += [f"{escape_markdown(content.caption)}", ""]
             align = ["left"] * content.names + ["right"] * (len(content.head) - content.names)
             head = [escape_markdown(name) for name in content.head]
             lines += [tabulate(body, head, "pipe", colalign=align, disable_numparse=True), ""]
-        elif kind == "picture":
-            lines += [f"![Average ranks with the critical difference]({content})", ""]
+        elif isinstance(content, Picture):
+            lines += [f"![{escape_markdown(content.alternative)}]({content.content})", ""]
         elif isinstance(content, str):
             lines += [f"{'##' if kind == 'chapter' else '###'} {escape_markdown(content)}", ""]
         elif content:
@@ -108,9 +115,10 @@ def webpage(parts: Sequence[Part]) -> str:
     for kind, content in parts:
         if isinstance(content, Sheet):
             lines += _html_sheet(content)
-        elif kind == "picture":
-            svg = str(content)
-            lines.append(f'<figure class="scroll">{svg[svg.index("<svg") :]}</figure>')
+        elif isinstance(content, Picture):
+            svg = content.content[content.content.index("<svg") :]
+            told = escape(content.alternative, quote=True)
+            lines.append(f'<figure class="scroll" role="img" aria-label="{told}" tabindex="0">{svg}</figure>')
         elif isinstance(content, str):
             tag = "h2" if kind == "chapter" else "h3"
             lines.append(f"<{tag}>{escape(content)}</{tag}>")
@@ -120,23 +128,19 @@ def webpage(parts: Sequence[Part]) -> str:
 
 
 def _html_sheet(sheet: Sheet) -> list[str]:
-    head = "".join(
-        f'<th scope="col" class="word">{escape(name)}</th>'
-        if place < sheet.names
-        else f'<th scope="col">{escape(name)}</th>'
-        for place, name in enumerate(sheet.head)
-    )
-    lines = [
-        '<div class="scroll" tabindex="0">',
-        '<table class="results">',
-        f"<thead><tr>{head}</tr></thead>",
-        "<tbody>",
-    ]
-    for row, bold in zip(sheet.rows, sheet.marked, strict=True):
-        texts = [f"<strong>{escape(text)}</strong>" if bold else escape(text) for text in row]
-        data = "".join(
-            f'<td class="word">{text}</td>' if place < sheet.names else f"<td>{text}</td>"
-            for place, text in enumerate(texts[1:], start=1)
-        )
-        lines.append(f'<tr><th scope="row">{texts[0]}</th>{data}</tr>')
+    caption = [f"<caption>{escape(sheet.caption)}</caption>"] if sheet.caption else []
+    head = "".join(f'<th scope="col"{_kind(sheet, place)}>{escape(name)}</th>' for place, name in enumerate(sheet.head))
+    lines = ['<div class="scroll" tabindex="0">', '<table class="results">', *caption]
+    lines += [f"<thead><tr>{head}</tr></thead>", "<tbody>"]
+    for row, texts in enumerate(sheet.rows):
+        cells = [
+            f"<strong>{escape(text)}</strong>" if (row, column) in sheet.strong else escape(text)
+            for column, text in enumerate(texts)
+        ]
+        data = "".join(f"<td{_kind(sheet, place)}>{cell}</td>" for place, cell in enumerate(cells[1:], start=1))
+        lines.append(f'<tr><th scope="row">{cells[0]}</th>{data}</tr>')
     return [*lines, "</tbody>", "</table>", "</div>"]
+
+
+def _kind(sheet: Sheet, column: int) -> str:
+    return ' class="word"' if column < sheet.names else ""

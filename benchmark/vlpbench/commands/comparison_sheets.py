@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from vlpbench.commands.comparison_words import (
     Compared,
+    cells_title,
     contest_title,
     difference_text,
     notes,
@@ -17,9 +19,9 @@ from vlpbench.commands.comparison_words import (
     untested_lines,
     verdict_text,
 )
-from vlpbench.statistics.comparison import LOSS, TIE, UNTESTED, WIN, Comparison
+from vlpbench.statistics.comparison import LOSS, TIE, UNTESTED, WIN, ComparedCell, Comparison
 from vlpbench.statistics.ranks import Ranking
-from vlpbench.table.notes import percent
+from vlpbench.table.titles import percent
 
 VERDICTS = (WIN, TIE, LOSS, UNTESTED)
 ALL_TASKS = "all"
@@ -27,15 +29,37 @@ ALL_TASKS = "all"
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table in words; the first `names` columns are left-aligned, and rows with a mark are set in bold."""
+    """A table in words.
 
+    Attributes:
+        caption: over it, "" for none.
+        head: of the columns.
+        rows: as many texts as columns each.
+        names: columns from the left that hold names, and not numbers.
+        strong: places (row, column) set in bold.
+    """
+
+    caption: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    names: int
-    marked: tuple[bool, ...]
+    names: int = 1
+    strong: frozenset[tuple[int, int]] = frozenset()
 
 
-Part = tuple[str, str | Sequence[str] | Sheet]
+@dataclass(frozen=True)
+class Picture:
+    """A diagram of ranks.
+
+    Attributes:
+        alternative: the same in words.
+        content: the SVG itself, or the name of its file.
+    """
+
+    alternative: str
+    content: str
+
+
+Part = tuple[str, str | Sequence[str] | Sheet | Picture]
 """Kind ("chapter", "section", "lines", "sheet" or "picture") and content."""
 
 
@@ -48,13 +72,13 @@ def build_parts(compared: Compared, picture: str) -> list[Part]:
     for comparison in compared.comparisons:
         parts += [
             ("section", f"{comparison.ours.title} against {comparison.theirs.title}"),
-            ("sheet", _cells(comparison)),
+            *(("sheet", sheet) for sheet in _cells(comparison)),
             ("sheet", _counts(comparison)),
             ("lines", untested_lines(comparison)),
         ]
     parts.append(("section", "Average ranks"))
     if compared.ranking is not None:
-        parts += [("sheet", _ranks(compared.ranking)), ("picture", picture)]
+        parts += [("sheet", _ranks(compared.ranking)), ("picture", Picture(_alternative(compared.ranking), picture))]
     parts.append(("lines", ranking_lines(compared)))
     return parts
 
@@ -66,31 +90,37 @@ def _summary(comparisons: Sequence[Comparison]) -> Sheet:
         for one in comparisons
     )
     head = ("First method", "Second method", *(verdict.capitalize() for verdict in VERDICTS), "Missing")
-    return Sheet(head, rows, 2, (False,) * len(rows))
+    return Sheet("", head, rows, names=2)
 
 
-def _cells(comparison: Comparison) -> Sheet:
-    head = (
-        "Task", "Dataset", "Metric", "Labels", comparison.ours.title, comparison.theirs.title, "Difference [95 %]",
-        "Test", "p", "p (Holm)", "Verdict",
-    )  # fmt: skip
+def _cells(comparison: Comparison) -> list[Sheet]:
+    """A sheet per task and metric."""
+    found = groupby(comparison.cells, key=lambda cell: (cell.column.task, cell.column.metric))
+    return [_cell_sheet(comparison, list(alike)) for _, alike in found]
+
+
+def _cell_sheet(comparison: Comparison, cells: Sequence[ComparedCell]) -> Sheet:
+    first, second = comparison.ours.title, comparison.theirs.title
     rows = tuple(
         (
-            cell.column.task,
             cell.column.title,
-            cell.column.metric_title,
             percent(cell.column.fraction),
             runs_text(cell.ours, cell.column),
             runs_text(cell.theirs, cell.column),
             difference_text(cell),
-            cell.difference.test if cell.difference is not None else "",
             p_text(cell.difference.p_value if cell.difference is not None else None),
             p_text(cell.p_holm),
             verdict_text(cell),
         )
-        for cell in comparison.cells
+        for cell in cells
     )
-    return Sheet(head, rows, 3, tuple(cell.verdict in (WIN, LOSS) for cell in comparison.cells))
+    decided = [row for row, cell in enumerate(cells) if cell.verdict in (WIN, LOSS)]
+    return Sheet(
+        caption=cells_title(cells),
+        head=("Dataset", "Labels", first, second, "Difference [95 %]", "p", "p (Holm)", "Verdict"),
+        rows=rows,
+        strong=frozenset((row, column) for row in decided for column in (4, 7)),
+    )
 
 
 def count_rows(comparison: Comparison) -> tuple[tuple[str, ...], ...]:
@@ -109,11 +139,17 @@ def count_rows(comparison: Comparison) -> tuple[tuple[str, ...], ...]:
 def _counts(comparison: Comparison) -> Sheet:
     rows = count_rows(comparison)
     head = ("Task", *(verdict.capitalize() for verdict in VERDICTS), "Missing")
-    return Sheet(head, rows, 1, (False,) * len(rows))
+    return Sheet("Cells", head, rows)
 
 
 def _ranks(ranking: Ranking) -> Sheet:
     rows = tuple(
         (one.title, f"{average:.2f}") for one, average in zip(ranking.contestants, ranking.averages, strict=True)
     )
-    return Sheet(("Method", "Average rank"), rows, 1, (False,) * len(rows))
+    return Sheet("", ("Method", "Average rank"), rows)
+
+
+def _alternative(ranking: Ranking) -> str:
+    """The diagram in words."""
+    told = (f"{one.title} {average:.2f}" for one, average in zip(ranking.contestants, ranking.averages, strict=True))
+    return f"Average ranks: {', '.join(told)}; critical difference {ranking.critical_difference:.2f}"

@@ -12,6 +12,7 @@ from rich.table import Table
 from vlpbench.commands.comparison_sheets import VERDICTS, count_rows
 from vlpbench.commands.comparison_words import (
     Compared,
+    cells_title,
     contest_title,
     difference_text,
     notes,
@@ -23,7 +24,7 @@ from vlpbench.commands.comparison_words import (
 )
 from vlpbench.statistics.comparison import LOSS, WIN, ComparedCell, Comparison
 from vlpbench.statistics.ranks import Ranking
-from vlpbench.table.notes import percent
+from vlpbench.table.titles import percent
 
 NARROW = (0, 1, 0, 0)
 
@@ -58,10 +59,7 @@ def _print_pair(comparison: Comparison, console: Console) -> None:
 
 
 def _cell_table(cells: Sequence[ComparedCell]) -> Table:
-    column = cells[0].column
-    tests = dict.fromkeys(cell.difference.test for cell in cells if cell.difference is not None)
-    tested = f" ({', '.join(tests)})" if tests else ""
-    title = f"{column.title}, {column.task}: {column.metric_title}{tested}"
+    title = f"{cells[0].column.title}. {cells_title(cells)}"
     table = _table("Labels", "First", "Second", "Difference [95 %]", "p", "Holm", "", title=title)
     for cell in cells:
         found = cell.difference

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vlpbench.statistics.comparison import ALPHA, UNTESTED, Column, ComparedCell, Comparison, Contest, Runs
 from vlpbench.statistics.differences import BOOTSTRAP
 from vlpbench.statistics.ranks import Ranking
-from vlpbench.table.notes import percent
+from vlpbench.table.titles import percent
 
 MISSING, OVERLAP = "–", "~"
 SMALLEST = 0.001
@@ -66,6 +66,13 @@ def difference_text(cell: ComparedCell) -> str:
 def verdict_text(cell: ComparedCell) -> str:
     """The verdict, with a mark where runs of the two overlap."""
     return f"{cell.verdict} {OVERLAP}" if cell.overlapping else cell.verdict
+
+
+def cells_title(cells: Sequence[ComparedCell]) -> str:
+    """Task, metric and test of some cells of one metric."""
+    tests = dict.fromkeys(cell.difference.test for cell in cells if cell.difference is not None)
+    tested = f" ({', '.join(tests)})" if tests else ""
+    return f"{cells[0].column.task.capitalize()}: {cells[0].column.metric_title}{tested}"
 
 
 def p_text(value: float | None) -> str:
@@ -161,7 +168,7 @@ def _test_notes(compared: Compared, cells: Sequence[ComparedCell]) -> Iterable[s
         yield (
             f"Other metrics are tested by {compared.samples:,} bootstrap samples of the test patients, the same for "
             "both methods and stratified by what their images show: percentile interval, and twice the smaller share "
-            f"of samples on one side of 0 as p, which is never below {2 / (1 + compared.samples):.2g}."
+            f"of samples on one side of 0 as p, which is never below 2 / {1 + compared.samples:,}."
         )
         undefined = sum(cell.difference.undefined > 0 for cell in cells if cell.difference is not None)
         if undefined:

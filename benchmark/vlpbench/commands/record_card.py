@@ -35,7 +35,8 @@ def heading(record: Record, titles: Titles) -> str:
     spec = record.spec
     data = record.provenance.get("data", {}).get("title", spec.dataset)
     method = titles.method_card(spec.method).row_title
-    return f"{method}: {data} {spec.task}, {100 * spec.fraction:g} % of the labels, seed {spec.seed}"
+    share = f"{100 * spec.fraction:g} % of the labels, seed {spec.seed}" if spec.fraction else "no labels"
+    return f"{method}: {data} {spec.task}, {share}"
 
 
 def what_was_evaluated(record: Record, titles: Titles) -> Section:
@@ -53,7 +54,7 @@ def what_was_evaluated(record: Record, titles: Titles) -> Section:
         ("task", f"{spec.task}, version {record.foundations.task_version}" + (f": {task.summary}" if task else "")),
         ("dataset", f"{spec.dataset} ({data.get('title', spec.dataset)}){f': {sizes} images' if sizes else ''}"),
         ("labels", ", ".join(map(str, data.get("labels", [])))),
-        ("fraction", f"{100 * spec.fraction:g} % of the training labels, evaluation seed {spec.seed}"),
+        ("fraction", _fraction(record)),
         ("limit", "" if spec.limit is None else f"at most {spec.limit} images per split"),
         ("protocol", f"{spec.protocol}, version {protocol.get('version', '?')}: {protocol.get('title', '')}"),
         *_split(data.get("split")),
@@ -74,25 +75,26 @@ def metrics(record: Record, titles: Titles) -> Section:
 
 
 def metric_meaning(record: Record, name: str, titles: Titles) -> str:
-    """What a metric means in the words of the task's card; of one per label, such as `auroc_<label>`, too."""
+    """What a metric means in the words of the task's card, where one per label or finding is `auroc_<label>`."""
     task = record.spec.task
     if meaning := titles.metric_meaning(task, name):
         return meaning
     card = titles.task(task)
-    patterns = [known for known in (card.metrics if card else {}) if known.endswith("<label>")]
-    pattern = next((known for known in patterns if name.startswith(known.removesuffix("<label>"))), "")
+    patterns = [known for known in (card.metrics if card else {}) if known.endswith(">")]
+    pattern = next((known for known in patterns if name.startswith(known.partition("<")[0])), "")
     return titles.metric_meaning(task, pattern) if pattern else ""
 
 
 def training(record: Record, *, full: bool) -> Section:
     """Counts, the rule of selection, and the settings of the head; with their sources where `full`."""
     counts = {name.replace("_", " "): count for name, count in record.counts.items()}
-    chosen = [f"{name} {_short(value)}" for name, value in record.selection.items() if name != "rule"]
+    chosen = ", ".join(f"{name} {_short(value)}" for name, value in record.selection.items() if name != "rule")
     lines = [
         ("counts", ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))),
-        ("selection", f"{record.selection.get('rule', '')} ({', '.join(chosen)})"),
+        ("selection", f"{record.selection.get('rule', '')}{f' ({chosen})' if chosen else ''}"),
     ]
     settings, sources = record.provenance.get("settings", {}), record.provenance.get("settings_sources", {})
+    lines = [line for line in lines if line[1]]
     if full:
         lines += [
             (name, f"{_setting(value)}\n{sources.get(name, 'no source recorded')}")
@@ -135,11 +137,14 @@ def origin(record: Record) -> Section:
     told = record.provenance
     git, memory = told.get("git") or {}, told.get("peak_memory_bytes")
     commit = f"{git['commit']}{', with uncommitted changes' if git.get('dirty') else ''}" if git else "not recorded"
+    machine = [told[name] for name in ("device", "platform") if told.get(name)]
+    if told.get("cpus"):
+        machine.insert(1, f"{told['cpus']} CPUs")
     packages = {"python": told.get("python"), **told.get("packages", {})}
     lines = [
         ("vlpbench", f"{told.get('vlpbench', 'not recorded')}, git commit {commit}"),
         ("packages", ", ".join(f"{name} {version}" for name, version in packages.items() if version)),
-        ("machine", f"{told.get('device', '?')}, {told.get('cpus', '?')} CPUs, {told.get('platform', '?')}"),
+        ("machine", ", ".join(map(str, machine))),
         ("precision", str(told.get("precision", ""))),
         ("started", f"{record.started_at}, took {told.get('wall_seconds', 0):.0f} s"),
         ("memory", f"{memory / GIBIBYTE:.1f} GiB at most" if memory else ""),
@@ -156,6 +161,12 @@ def files(record: Record, store: RecordStore, problem: str) -> Section:
     else:
         lines.append(("predictions", "none were kept"))
     return Section("Files", lines)
+
+
+def _fraction(record: Record) -> str:
+    if not record.spec.fraction:
+        return "no labels are used, and no head is trained"
+    return f"{100 * record.spec.fraction:g} % of the training labels, evaluation seed {record.spec.seed}"
 
 
 def _rescored(how: Mapping[str, Any]) -> str:
@@ -202,6 +213,8 @@ def _losses(history: Sequence[Mapping[str, Any]], *, full: bool) -> Iterator[Lin
 
 def _setting(value: object) -> str:
     """A value of a setting, as pages of protocols print it."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {_setting(item)}" for name, item in value.items())
     return word(_tuples(value)) if value != "" else '""'
 
 

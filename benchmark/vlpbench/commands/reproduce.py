@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from dataclasses import dataclass, replace
-from itertools import count
-from pathlib import Path
 from textwrap import wrap
 
 from rich import box
@@ -21,46 +17,14 @@ from vlpbench.commands.agreement import (
     compare_records,
     difference,
 )
-from vlpbench.commands.arguments import Arguments, load_plugins, resolve
-from vlpbench.commands.progress import TerminalWatcher
-from vlpbench.commands.run import prepared_plan
+from vlpbench.commands.arguments import load_plugins
+from vlpbench.commands.reevaluation import RETRAIN, STORED, Means, evaluate_again
 from vlpbench.commands.show import find_attempt, print_plainly
-from vlpbench.errors import StoppedError, UnknownNameError, VlpbenchError
-from vlpbench.plan import Plan
+from vlpbench.errors import UnknownNameError
 from vlpbench.record import Record
-from vlpbench.reproduction import named_split, recorded_settings
-from vlpbench.run import execute
 from vlpbench.store import RecordStore, describe
-from vlpbench.suite import Suite, load_suite, suite_names
 
-SCRATCH = "reproduced"
-STORED, RETRAIN = "stored", "retrain"
-AUTO = "auto"
-
-
-@dataclass(frozen=True)
-class Means:
-    """What a cell is evaluated again with.
-
-    Attributes:
-        suite: file of a user's suite, None for one that ships.
-        data: folder of real data.
-        results: folder of the record.
-        work: folder of prepared data, backbones and caches.
-        device: "auto" for the kind that the record was made on, where this machine has it.
-        jobs: processes that prepare data, None for one per core.
-        weights: "stored" for the backbone in `work` where it is there, "retrain" to train another in any case.
-        plugins: files with methods or tasks of the user.
-    """
-
-    suite: Path | None
-    data: Path | None
-    results: Path
-    work: Path
-    device: str
-    jobs: int | None
-    weights: str
-    plugins: tuple[Path, ...]
+__all__ = ["Means", "reproduce"]
 
 
 def reproduce(key: str, means: Means) -> None:
@@ -78,113 +42,14 @@ def reproduce(key: str, means: Means) -> None:
     load_plugins(means.plugins)
     store = RecordStore(means.results)
     record, _, _ = find_attempt(store, key)
-    scratch = RecordStore(means.work / SCRATCH)
-    if scratch.root.resolve() == means.results.resolve():
-        raise VlpbenchError(f"{scratch.root} is where reproductions are kept; name another --work.")
     console = Console(soft_wrap=True)
     print_plainly(console, f"{record.key}: {describe(record.spec)}", style="bold")
-    again = _evaluate_again(record, scratch, means, console)
+    again, scratch = evaluate_again(record, means, console)
     predictions = compare_predictions(record, store, again, scratch)
     agreement = compare_records(record, again, predictions=predictions)
     _print(console, agreement, again, scratch)
     if agreement.verdict == DIFFERS:
         sys.exit(1)
-
-
-def _evaluate_again(record: Record, scratch: RecordStore, means: Means, console: Console) -> Record:
-    """The record of the same cell, made now."""
-    request = resolve(_arguments(record, scratch, means))
-    method = record.spec.method
-    try:
-        with TerminalWatcher(console) as watcher:
-            plan = prepared_plan(request, watcher)
-            if means.weights == RETRAIN:
-                _turn_away(plan, method, scratch.root / "backbones")
-            watcher.note(_announce(plan, record))
-            outcome = execute(plan, watcher, force=True)
-    except KeyboardInterrupt as stop:
-        raise StoppedError("stopped. What was trained so far stays; the same command carries on from there.") from stop
-    if outcome.failed or outcome.refused:
-        raise VlpbenchError(f"The cell cannot be evaluated again. {' '.join(outcome.failed + outcome.refused)}")
-    (cell,) = plan.cells(method)
-    again = None if cell.key is None else scratch.find(cell.spec, cell.key)
-    if again is None:
-        raise VlpbenchError(f"The evaluation left no record in {scratch.root}.")
-    return again
-
-
-def _arguments(record: Record, scratch: RecordStore, means: Means) -> Arguments:
-    """What `vlpbench run` would be told to make the record's cell."""
-    spec = record.spec
-    suite, name = _suite(record, means.suite)
-    return Arguments(
-        method=spec.method,
-        tasks=spec.task,
-        datasets=spec.dataset,
-        suite=name,
-        arch=spec.arch,
-        image_size=spec.image_size,
-        fractions=repr(spec.fraction),
-        seeds=str(spec.seed),
-        pretrain_seed=spec.pretrain_seed,
-        protocol=spec.protocol,
-        splits=named_split(record) or None,
-        limit=spec.limit,
-        data=means.data,
-        results=scratch.root,
-        work=means.work,
-        device=_device(record) if means.device == AUTO else means.device,
-        jobs=means.jobs if means.jobs is not None else os.cpu_count() or 1,
-        settings=recorded_settings(record, suite),
-        plugins=(),
-    )
-
-
-def _suite(record: Record, file: Path | None) -> tuple[Suite, str]:
-    """The record's suite, and what `--suite` would be given for it."""
-    wanted = record.spec.suite
-    if file is None and wanted not in suite_names():
-        raise VlpbenchError(
-            f"The record {record.key} is of the suite {wanted!r}, which does not ship with vlpbench. "
-            "Give its file: --suite FILE.toml"
-        )
-    name = wanted if file is None else str(file)
-    suite = load_suite(name)
-    if suite.name != wanted:
-        raise VlpbenchError(f"{name} is the suite {suite.name!r}; the record {record.key} is of {wanted!r}.")
-    return suite, name
-
-
-def _device(record: Record) -> str:
-    """The kind of device that a record was made on, where this machine has it."""
-    import torch
-
-    made_on = str(record.provenance.get("device", "")).partition(" ")[0]
-    return "cuda" if made_on == "cuda" and torch.cuda.is_available() else "cpu"
-
-
-def _turn_away(plan: Plan, method: str, folder: Path) -> None:
-    """Point a plan at a folder without a finished backbone, so that it trains one; a run that broke off carries on."""
-    for number in count(1):
-        plan.request = replace(plan.request, backbones=folder / str(number))
-        if plan.backbone_card(method) is None:
-            return
-
-
-def _announce(plan: Plan, record: Record) -> str:
-    """Which weights will be evaluated."""
-    method = record.spec.method
-    folder, card = plan.backbone_folder(method), plan.backbone_card(method)
-    made = record.provenance.get("backbone", {}).get("lineage", {}).get("pretrain_key")
-    asked = plan.pretrain_spec(method).key
-    other = (
-        f"\nThe record's weights were made from another specification ({made}, now {asked})." if made != asked else ""
-    )
-    if card is None:
-        how = "trained" if plan.method_card(method).trains else "initialised"
-        return f"weights: will be {how} into {folder}{other}"
-    same = "those of the record" if card.sha256 == record.foundations.weights_sha256 else "not those of the record"
-    return f"weights: {folder}, {same} by sha256{other}"
 
 
 def _print(console: Console, agreement: Agreement, again: Record, scratch: RecordStore) -> None:

@@ -111,14 +111,14 @@ def others(record: Record, attempts: Sequence[Record], beside: Sequence[Record],
         scored = ", scored again from predictions" if one.provenance.get("rescored") else ""
         value = percent(one.metrics.get(record.headline))
         lines.append((f"attempt {one.attempt}{this}", f"{value}, begun {one.started_at}{scored}"))
-    mine, lately = (
-        asdict(record.foundations),
-        [one for one in beside if one.spec == record.spec and one.key != record.key],
-    )
+    mine = asdict(record.foundations)
+    lately = [one for one in beside if one.spec == record.spec and one.key != record.key]
     for one in lately[:BESIDE]:
         theirs = asdict(one.foundations)
         what = ", ".join(name for name, value in mine.items() if theirs[name] != value)
-        lines.append((one.key, f"{percent(one.metrics.get(record.headline))}, the same cell with another {what}"))
+        if one.headline != record.headline:  # data are fingerprinted with the metric that is asked of them
+            what = f"headline, {one.headline}"
+        lines.append((one.key, f"{percent(one.metrics.get(one.headline))}, the same cell with another {what}"))
     lines += [("damaged", problem) for problem in problems]
     return Section("Further records of it", lines)
 

@@ -79,7 +79,9 @@ def _of_block(
     if block.layout.variants_of:
         yield f"{where}, ablation", partial(draw_ablation, block, titles, bands)
         return
-    yield f"{where}, label efficiency", partial(draw_label_efficiency, block, titles, bands)
+    # where no labels are used, there is nothing to be efficient with
+    if any(fraction > 0 for _, fraction in block.columns):
+        yield f"{where}, label efficiency", partial(draw_label_efficiency, block, titles, bands)
     groups = [group for group in block.groups if group.records]
     if task == "classification":
         for group in groups:

@@ -8,6 +8,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
+MOST = 255
+"""Masks that pycocotools 2.0.11 takes at once under NumPy 2."""
+
 
 def image_dice(table: pd.DataFrame) -> pd.Series[float]:
     """Dice of each image with a foreground pixel, by image id; pixels that are not to be counted left out.
@@ -16,12 +19,10 @@ def image_dice(table: pd.DataFrame) -> pd.Series[float]:
         table: stored predictions of segmentation: image_id, height, width and the codes rle_prediction, rle_target and
             rle_ignored.
     """
-    from pycocotools import mask as coco_mask
-
     predicted, target, ignored = (_codes(table, name) for name in ("rle_prediction", "rle_target", "rle_ignored"))
     hits = _shared(predicted, target)
-    counted = np.asarray(coco_mask.area(predicted), dtype=np.int64) - _shared(predicted, ignored)
-    wanted = np.asarray(coco_mask.area(target), dtype=np.int64)
+    counted = _areas(predicted) - _shared(predicted, ignored)
+    wanted = _areas(target)
     shown = wanted > 0
     dice = 2 * hits[shown] / (counted[shown] + wanted[shown])
     return pd.Series(dice, index=pd.Index(table["image_id"].to_numpy()[shown]), dtype=float)
@@ -48,4 +49,12 @@ def _shared(first: Any, second: Any) -> np.ndarray:
     from pycocotools import mask as coco_mask
 
     both: Any = [coco_mask.merge([one, other], intersect=True) for one, other in zip(first, second, strict=True)]
-    return np.asarray(coco_mask.area(both), dtype=np.int64)
+    return _areas(both)
+
+
+def _areas(codes: Any) -> np.ndarray:
+    """Pixels of each mask."""
+    from pycocotools import mask as coco_mask
+
+    parts = [coco_mask.area(codes[start : start + MOST]) for start in range(0, len(codes), MOST)]
+    return np.concatenate([np.zeros(0, dtype=np.int64), *parts]).astype(np.int64)

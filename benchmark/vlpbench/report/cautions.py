@@ -134,7 +134,8 @@ def _below_floors(blocks: Sequence[Block]) -> list[Caution]:
     for block in blocks:
         for row in block.rows:
             cells = [cell for cell in row.cells if cell is not None and cell.mean is not None]
-            if row.kind == METHOD and cells:
+            again = row.name == block.layout.variants_of  # its columns are in the other tables too
+            if row.kind == METHOD and cells and not again:
                 found = counts.setdefault(row.title, [0, 0])
                 found[0] += sum(cell.below_floor for cell in cells)
                 found[1] += len(cells)
@@ -165,7 +166,7 @@ def _tiny_training(records: Sequence[Record]) -> list[Caution]:
     found: dict[str, int] = {}
     for record in records:
         images = record.counts.get(TRAIN)
-        if images is not None and images < TINY:
+        if images is not None and images < TINY and record.spec.fraction:
             place = f"{_place(record)}, {percent(record.spec.fraction)}"
             found[place] = min(images, found.get(place, images))
     if not found:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
@@ -23,8 +23,12 @@ from vlpbench.statistics.comparison import (
 from vlpbench.statistics.differences import Difference, difference
 from vlpbench.statistics.ranks import Ranking, rank_contestants
 from vlpbench.statistics.resampler import Resampler
+from vlpbench.table.blocks import Block
 from vlpbench.table.notes import RANDOM
 from vlpbench.table.titles import Titles, arch_title, percent
+
+Who = tuple[str, str, str]
+"""Method, backbone and recipe."""
 
 
 @dataclass(frozen=True)
@@ -74,16 +78,24 @@ class Finding:
     remarks: tuple[str, ...]
 
     @property
+    def has_random(self) -> bool:
+        """Whether any column has random initialisation to compare with."""
+        return any(leader.over_random is not None for leader in self.leaders)
+
+    @property
     def metrics(self) -> tuple[str, ...]:
         """Metrics of its columns, as printed."""
         return tuple(dict.fromkeys(leader.metric for leader in self.leaders))
 
 
-def build_findings(contests: Sequence[Contest], resampler: Resampler, titles: Titles) -> list[Finding]:
+def build_findings(
+    contests: Sequence[Contest], blocks: Sequence[Block], resampler: Resampler, titles: Titles
+) -> list[Finding]:
     """Findings of every task, backbones apart.
 
     Args:
         contests: what may be compared.
+        blocks: tables, whose cells know whether they are above the floors.
         resampler: for the tests.
         titles: of tasks.
     """
@@ -97,12 +109,26 @@ def build_findings(contests: Sequence[Contest], resampler: Resampler, titles: Ti
                 parts = [card.title if card else task.capitalize()]
                 parts += [arch_title(arch)] if len(archs) > 1 else []
                 parts += [contest_title(contest)] if len(contests) > 1 else []
-                if (finding := _finding(mine, arch, ", ".join(parts), resampler)) is not None:
+                low = below_floors(contest, task, blocks)
+                if (finding := _finding(mine, arch, ", ".join(parts), low, resampler)) is not None:
                     found.append(finding)
     return found
 
 
-def _finding(contest: Contest, arch: str, title: str, resampler: Resampler) -> Finding | None:
+def below_floors(contest: Contest, task: str, blocks: Sequence[Block]) -> dict[Who, int]:
+    """In how many columns of a task a method is not above the highest floor; by name, backbone and recipe."""
+    where = contest.suite, contest.protocol, contest.image_size, contest.limit
+    counts: dict[Who, int] = {}
+    for block in blocks:
+        told = block.suite, block.protocol, block.image_size, block.limit
+        if told != where or block.differences or block.layout.variants_of or block.layout.task != task:
+            continue
+        for row in block.rows:
+            counts[row.name, row.arch, row.recipe] = sum(cell.below_floor for cell in row.cells if cell is not None)
+    return counts
+
+
+def _finding(contest: Contest, arch: str, title: str, low: Mapping[Who, int], resampler: Resampler) -> Finding | None:
     methods = [one for one in contest.contestants if one.section == METHODS and one.arch == arch]
     random = next((one for one in contest.contestants if one.name == RANDOM and one.arch == arch), None)
     ranking = rank_contestants(contest, methods)
@@ -113,11 +139,12 @@ def _finding(contest: Contest, arch: str, title: str, resampler: Resampler) -> F
     best, second = ranking.contestants[:2]
     pair = compare(resampler, contest, best, second)
     remarks |= {cell.reason: None for cell in pair.cells if cell.reason}
-    sentences = [
-        _best_sentence(ranking, contest, leaders),
-        _random_sentence(contest, best, random),
-        _second_sentence(ranking, pair),
-    ]
+    sentences = [_best_sentence(ranking, contest, leaders)]
+    if any(column.fraction for column in contest.columns):  # without labels there is no head to train on anything
+        sentences.append(_random_sentence(contest, best, random))
+    sentences.append(_second_sentence(ranking, pair))
+    if fallen := low.get(best.identity, 0):
+        sentences.append(f"But in {fallen} of {len(contest.columns)} columns it is not above a floor.")
     if ranking.incomplete:
         named = ", ".join(short_title(one) for one in ranking.incomplete)
         sentences.append(f"Without a rank, since a column lacks a record: {named}.")
@@ -180,7 +207,9 @@ def _leaders(
         except VlpbenchError as reason:
             remarks[str(reason)] = None
         over = None if random is None else _gain(contest, best, random, column)
-        name = f"{column.title} {percent(column.fraction)}".replace(" %", "\u00a0%")
+        name = column.title
+        if column.fraction:
+            name += f" {percent(column.fraction)}".replace(" %", "\u00a0%")
         leaders.append(
             Leader(name, column.metric_title, short_title(best), means[best], over, short_title(second), gap)
         )

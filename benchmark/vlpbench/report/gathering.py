@@ -58,7 +58,7 @@ def gather(
     current = [contest for contest in contests if not contest.older]
     told = partial(without_folder, root=resampler.store.root)
     cautions = build_cautions(latest, problems, blocks, titles, root=resampler.store.root)
-    findings = [_cleaned(one, told) for one in build_findings(current, resampler, titles)]
+    findings = [_cleaned(one, told) for one in build_findings(current, blocks, resampler, titles)]
     standings = [_cleaned(one, told) for one in build_standings(current, resampler, titles)]
     drawn = drawing()
     drawings, galleries = split_pictures(replace(one, caption=told(one.caption)) for one in drawn.figures)

@@ -24,7 +24,7 @@ class Place:
 
     Attributes:
         title: as printed.
-        ranks: average rank over all columns and then of each task; None where it lacks a column.
+        ranks: average rank under each head; None where it lacks a column.
         records: wins, ties and losses against each other method in the same order, None against itself.
         total: wins, ties and losses against all.
     """
@@ -41,9 +41,8 @@ class Standing:
 
     Attributes:
         title: what sets it apart where there are several; "" for one.
-        heads: what the ranks are over: all columns, then each task.
+        heads: what the ranks are over: all columns, where there are several tasks, then each task.
         places: best rank first.
-        diagram: critical-difference diagram.
         sentences: tests of the ranks, and what the counts mean.
         remarks: cells that could not be tested, and why.
     """
@@ -79,25 +78,35 @@ def _standing(
     contest: Contest, arch: str, title: str, name: str, resampler: Resampler, titles: Titles
 ) -> Standing | None:
     methods = [one for one in contest.contestants if one.section == METHODS and one.arch == arch]
-    overall = rank_contestants(contest, methods)
-    if overall is None:
+    ranked = _rankings(contest, methods, titles)
+    if not ranked:
         return None
-    tasks = list(dict.fromkeys(column.task for column in contest.columns))
-    columns = {task: tuple(column for column in contest.columns if column.task == task) for task in tasks}
-    rankings = [overall]
-    rankings += [
-        ranking
-        for task in tasks
-        if len(tasks) > 1 and (ranking := rank_contestants(replace(contest, columns=columns[task]), methods))
-    ]
-    heads = ["all columns"]
-    heads += [card.title if (card := titles.task(task)) else task for task in tasks if len(tasks) > 1]
-    order = [*overall.contestants, *overall.incomplete]
-    pairs = _pairs(contest, order, resampler) if len(order) <= MOST else {}
+    heads, rankings = zip(*ranked, strict=True)
+    first = rankings[0]
+    order = [*first.contestants, *(one for one in methods if one not in first.contestants)]
+    pairs = _pairs(_labelled(contest), order, resampler) if len(order) <= MOST else {}
     reasons = dict.fromkeys(cell.reason for pair in pairs.values() for cell in pair.cells if cell.reason)
     places = tuple(_place(one, order, rankings, pairs) for one in order)
-    diagram = _diagram(contest, overall, name)
-    return Standing(title, tuple(heads), places, diagram, tuple(_sentences(overall)), tuple(reasons))
+    diagram = _diagram(contest, heads[0], first, name)
+    return Standing(title, heads, places, diagram, tuple(_sentences(heads[0], first)), tuple(reasons))
+
+
+def _rankings(contest: Contest, methods: Sequence[Contestant], titles: Titles) -> list[tuple[str, Ranking]]:
+    """Over all columns that use labels and then over those of each task, as far as two methods have them all."""
+    labelled = _labelled(contest)
+    everything = "all columns" if labelled == contest else "all columns with labels"
+    tasks = list(dict.fromkeys(column.task for column in contest.columns))
+    subjects = [(everything, labelled)] if len({column.task for column in labelled.columns}) > 1 else []
+    for task in tasks:
+        card = titles.task(task)
+        mine = tuple(column for column in contest.columns if column.task == task)
+        subjects.append((card.title if card else task, replace(contest, columns=mine)))
+    return [(head, found) for head, one in subjects if (found := rank_contestants(one, methods)) is not None]
+
+
+def _labelled(contest: Contest) -> Contest:
+    """Without the columns that no head is trained for, which few methods have."""
+    return replace(contest, columns=tuple(column for column in contest.columns if column.fraction))
 
 
 def _pairs(
@@ -135,10 +144,10 @@ def _record(
     return None
 
 
-def _diagram(contest: Contest, ranking: Ranking, name: str) -> Picture:
+def _diagram(contest: Contest, head: str, ranking: Ranking, name: str) -> Picture:
     named = [short_title(one) for one in ranking.contestants]
     synthetic = any("synthetic" in remark.lower() for remark in contest.remarks)
-    title = f"Average ranks of {len(named)} methods over {ranking.cells} columns"
+    title = f"Average ranks of {len(named)} methods: {head[:1].lower()}{head[1:]} ({ranking.cells})"
     subtitle = f"{contest_title(contest).capitalize()}{', synthetic data' if synthetic else ''}"
     svg, png = draw_ranks(
         named,
@@ -156,12 +165,12 @@ def _diagram(contest: Contest, ranking: Ranking, name: str) -> Picture:
     return embed(Figure(name, title, caption, f"{title}: {ranks}. Joined by bars: {bars or 'none'}.", svg, png))
 
 
-def _sentences(ranking: Ranking) -> list[str]:
+def _sentences(head: str, ranking: Ranking) -> list[str]:
     lines = []
     if ranking.statistic is not None and ranking.p_value is not None:
         verdict = "differ" if ranking.p_value <= ALPHA else "cannot be told apart"
         lines.append(
-            f"Friedman's test over {ranking.cells} columns: the methods {verdict} in rank "
+            f"Friedman's test over {ranking.cells} columns ({head}): the methods {verdict} in rank "
             f"(χ² = {ranking.statistic:.1f}, p {p_text(ranking.p_value)})."
         )
     lines.append(

@@ -130,7 +130,7 @@ def _sampled(resampler: Resampler, ours: Sequence[Record], theirs: Sequence[Reco
     mine, other = mean_over_seeds(resampler, ours), mean_over_seeds(resampler, theirs)
     if mine is None or other is None:
         raise VlpbenchError(f"{ours[0].headline} is undefined.")
-    values = mine - other
+    values: Float[np.ndarray, " samples"] = mine - other
     if 2 * np.isnan(values).sum() > len(values):
         raise VlpbenchError(
             f"{ours[0].headline} is undefined in {int(np.isnan(values).sum())} of {len(values)} bootstrap samples."

@@ -160,15 +160,15 @@ def open_task(name: str) -> Task:
     return task
 
 
-def judged_by(record: Record) -> Settings:
-    """The settings a record was judged by, fields it is older than at what they meant then.
+def judged_by(record: Record) -> Settings | None:
+    """The settings a record was judged by, fields it is older than at what they meant then; None for a task without.
 
     Raises:
         VlpbenchError: if the record does not tell, or tells of settings that no task here has.
     """
     kind = SETTINGS.get(record.spec.task)
     if kind is None:
-        raise VlpbenchError(f"The record {record.key}: no protocol knows the task {record.spec.task!r}.")
+        return None
     told: dict[str, Any] = {**later_defaults(kind), **record.provenance.get("settings", {})}
     names = {one.name for one in setting_fields(kind)}
     if set(told) != names:

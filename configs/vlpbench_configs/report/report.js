@@ -11,8 +11,7 @@
   };
   const plain = (element) => element.textContent.replace(/\s+/g, " ").trim();
 
-  // ---- sorting -------------------------------------------------------------------------------------------------
-
+  // ---- sorting
   // Missing values stay last in either direction.
   const compare = (a, b, direction) => {
     const empty = (value) => value === "" || value === null || value === undefined;
@@ -23,8 +22,7 @@
   };
 
   const next = (current, numeric) => {
-    const first = numeric ? "descending" : "ascending";
-    const second = numeric ? "ascending" : "descending";
+    const [first, second] = numeric ? ["descending", "ascending"] : ["ascending", "descending"];
     return current === first ? second : current === second ? "none" : first;
   };
 
@@ -104,8 +102,7 @@
   };
   document.querySelectorAll("table.sortable, table.results").forEach(sortable);
 
-  // ---- figures shown large -------------------------------------------------------------------------------------
-
+  // ---- figures shown large
   const shown = () => document.querySelector("figure:target");
   window.addEventListener("hashchange", () => {
     const figure = shown();
@@ -135,15 +132,14 @@
   });
   window.addEventListener("afterprint", () => { for (const one of folded) one.open = false; });
 
-  // ---- all cells -----------------------------------------------------------------------------------------------
-
+  // ---- all cells
   const source = document.getElementById("cells-data");
   const place = document.getElementById("cells-place");
   if (!source || !place) return;
   const data = JSON.parse(source.textContent);
   const at = Object.fromEntries(data.columns.map((name, number) => [name, number]));
   const percent = (value, digits) => (value === null ? "undefined" : (100 * value).toFixed(digits));
-  const fraction = (value) => `${Number((100 * value).toPrecision(6))} %`;
+  const fraction = (value) => (value ? `${Number((100 * value).toPrecision(6))} %` : "none");
   // "10 %" and "seed 2" are one word each.
   const joined = (text) => text.toLowerCase().replace(/(\d)\s*%/g, "$1%").replace(/\bseed\s*(\d)/g, "seed$1");
   const cells = data.rows.map((row) => {
@@ -197,11 +193,7 @@
   ].filter(([, , field]) => new Set(cells.map((cell) => cell[field])).size > 1)
     .map((settings) => chooser(...settings));
   const reset = make("button", { type: "button" }, "Show all");
-  reset.addEventListener("click", () => {
-    search.value = "";
-    choosers.forEach((one) => one.clear());
-    refresh();
-  });
+  reset.addEventListener("click", () => { search.value = ""; choosers.forEach((one) => one.clear()); refresh(); });
   const filters = make(
     "div", { class: "filters", role: "search", "aria-label": "Cells" },
     make("div", {}, make("label", { for: "cells-search" }, "Words, such as sista rsna 10 %, or a key"), search),
@@ -259,10 +251,11 @@
       make("th", { scope: "row" }, name), make("td", {}, percent(value, 2))));
     const metrics = make("table", {}, make("caption", {}, "Every metric, in %"), make("tbody", {}, ...rows));
     const command = (text) => make("pre", {}, make("code", {}, text));
-    return make("div", { class: "inside" },
-      make("p", {}, "Run it again and compare with this record:"), command(`vlpbench reproduce ${cell.key}`),
-      make("p", {}, "Or in full, pre-training included where its weights are not there:"), command(cell.command),
-      list, metrics);
+    // Without labels there is no head to train again; such records are scored from the weights.
+    const again = cell.fraction === 0 ? [make("p", {}, "Score the method's maps again, from its trained weights:")]
+      : [make("p", {}, "Run it again and compare with this record:"), command(`vlpbench reproduce ${cell.key}`),
+        make("p", {}, "Or in full, pre-training included where its weights are not there:")];
+    return make("div", { class: "inside" }, ...again, command(cell.command), list, metrics);
   }
 
   function lines(cell) {
