@@ -327,3 +327,16 @@ def test_the_committed_records_are_compared_in_time_and_alike(
     assert {row["reason"] for row in rows} == {""}
     assert {row["test"] for row in rows} == {"DeLong", "bootstrap"}
     assert "every image counts" not in capsys.readouterr().out
+
+
+def test_a_task_without_labels_is_compared_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _add(tmp_path, "sista", 0.2)
+    _add(tmp_path, "mgca", 0.0)
+    for method, offset in (("sista", 0.1), ("mgca", 0.0)):
+        add_mean(tmp_path, mean_table((BASE / 2 + offset).clip(0, 1)), method=method, task="grounding", fraction=0.0)
+    _compare(tmp_path, "sista", "mgca")
+    told = capsys.readouterr()
+    assert "Grounding" not in told.out
+    assert "grounding uses no labels and is compared apart: --task grounding" in told.err
+    _compare(tmp_path, "sista", "mgca", task="grounding")
+    assert "no labels" in capsys.readouterr().out

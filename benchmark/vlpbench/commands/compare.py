@@ -59,7 +59,11 @@ def compare(
     errors = Console(stderr=True, soft_wrap=True)
     for problem in problems:
         errors.print(f"left out: {problem}", markup=False, highlight=False)
-    wanted = [record for record in records if task in (None, record.spec.task)]
+    wanted = [record for record in records if task == record.spec.task or (task is None and record.spec.fraction > 0)]
+    without_labels = sorted({record.spec.task for record in records if record.spec.fraction == 0}) if not task else []
+    for name in without_labels:
+        # few methods can do it at all, and only cells that every method has count for the ranks
+        errors.print(f"{name} uses no labels and is compared apart: --task {name}", highlight=False)
     _check_names(methods, wanted, results, task)
     contests = build_contests(wanted, registered_titles(), task=task)
     chosen = [(contest, *_choose(contest, methods)) for contest in contests]

@@ -48,7 +48,9 @@ def _print_pair(comparison: Comparison, console: Console) -> None:
     console.print(
         f"First: {escape(comparison.ours.title)}. Second: {escape(comparison.theirs.title)}.", highlight=False
     )
-    for _, alike in groupby(comparison.cells, key=lambda cell: (cell.column.task, cell.column.dataset)):
+    for _, alike in groupby(
+        comparison.cells, key=lambda cell: (cell.column.task, cell.column.dataset, cell.column.metric)
+    ):
         console.print()
         console.print(_cell_table(list(alike)))
     console.print()
