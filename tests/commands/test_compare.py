@@ -333,10 +333,10 @@ def test_a_task_without_labels_is_compared_apart(tmp_path: Path, capsys: pytest.
     _add(tmp_path, "sista", 0.2)
     _add(tmp_path, "mgca", 0.0)
     for method, offset in (("sista", 0.1), ("mgca", 0.0)):
-        add_mean(tmp_path, mean_table((BASE / 2 + offset).clip(0, 1)), method=method, task="grounding", fraction=0.0)
+        add_mean(tmp_path, mean_table((BASE / 2 + offset).clip(0, 1)), method=method, dataset="drawn", fraction=0.0)
     _compare(tmp_path, "sista", "mgca")
     told = capsys.readouterr()
-    assert "Grounding" not in told.out
-    assert "grounding uses no labels and is compared apart: --task grounding" in told.err
-    _compare(tmp_path, "sista", "mgca", task="grounding")
+    assert "no labels" not in told.out
+    assert "segmentation uses no labels and is compared apart: --task segmentation" in told.err
+    _compare(tmp_path, "sista", "mgca", task="segmentation")
     assert "no labels" in capsys.readouterr().out

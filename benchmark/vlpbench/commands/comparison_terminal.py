@@ -106,3 +106,7 @@ def _table(*heads: str, title: str) -> Table:
 def _print_lines(lines: Sequence[str], console: Console) -> None:
     for line in lines:
         console.print(f"- {line}", style="dim", markup=False, highlight=False)
+
+
+def _column_group(cell: ComparedCell) -> tuple[str, str, str]:
+    return cell.column.task, cell.column.dataset, cell.column.metric
