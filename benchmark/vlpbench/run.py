@@ -120,6 +120,10 @@ def _note_data(plan: Plan, watcher: Watcher) -> None:
         if isinstance(unreadable, list) and unreadable:
             listed = "\n".join(f"  - {problem}" for problem in unreadable)
             watcher.note(f"{name}: {len(unreadable)} image(s) could not be read and are left out:\n{listed}")
+        noticed = prepared.facts.get("noticed")
+        if isinstance(noticed, list) and noticed:
+            listed = "\n".join(f"  - {remark}" for remark in noticed)
+            watcher.note(f"{name}: noticed in the release:\n{listed}")
     if "corpus" in plan.prepared:
         watcher.note("corpus: " + ", ".join(f"{count} {what}" for what, count in plan.corpus.counts.items()))
 

@@ -111,6 +111,7 @@ def describe_range(low: float, high: float) -> str:
     """Both numbers with as many digits as tell them apart."""
     if not high > low:
         return f"{low:.3g} throughout"
+    texts = [f"{low:g}", f"{high:g}"]
     for digits in range(3, 8):
         texts = [f"{value:.{digits}g}" for value in (low, high)]
         if float(texts[1]) - float(texts[0]) > 0.5 * (high - low):

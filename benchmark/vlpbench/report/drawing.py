@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vlpbench.figures.drawing import build_figures
 from vlpbench.figures.figure import Figure
@@ -44,7 +45,8 @@ def start_drawing(
         return lambda: draw(records, resampler, data, plugins)
     from joblib import Parallel, delayed
 
-    started = Parallel(n_jobs=2, return_as="generator")([delayed(draw)(records, resampler, data, plugins)])
+    pool: Any = Parallel(n_jobs=2, return_as="generator")
+    started: Iterator[Drawn] = pool([delayed(draw)(records, resampler, data, plugins)])
     return lambda: next(started)
 
 
