@@ -260,6 +260,7 @@ def test_random_draws_in_encode_are_no_breach():
 
 
 def test_any_error_is_a_verdict_with_its_place_and_the_other_checks_still_run():
+    torch.use_deterministic_algorithms(False)  # earlier tests run whole benchmarks, which turn it on
     verdicts = {verdict.check: verdict for verdict in try_method(RefusedOperation, "resnet18")}
     assert list(verdicts) == list(METHOD_CHECKS)
     assert verdicts["card is complete"].state == "passed"
