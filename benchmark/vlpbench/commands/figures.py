@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from vlpbench.canonical import atomic_path, writable_folder, write_text
+from vlpbench.commands.emptiness import no_records
 from vlpbench.errors import NothingToShowError
 from vlpbench.registry import REGISTRY
 from vlpbench.store import RecordStore
@@ -40,7 +41,7 @@ def figures(
     for problem in problems:
         errors.print(f"left out: {problem}", markup=False, highlight=False)
     if not records:
-        raise _nothing(suite, problems, results)
+        raise no_records(suite, problems, results)
     writable_folder(out)
     resampler = Resampler(store, samples=samples, plugins=plugins)
     drawn: list[Figure] = []
@@ -58,13 +59,3 @@ def figures(
     write_text(out / INDEX, render_index(drawn, left_out))
     count = f"{len(drawn)} figure{'' if len(drawn) == 1 else 's'}"
     console.print(f"{out}: {count} as .svg and .png, described in {INDEX}", markup=False, highlight=False)
-
-
-def _nothing(suite: str | None, problems: list[str], results: Path) -> NothingToShowError:
-    of = "" if suite is None else f" of the suite {suite}"
-    untrusted = f"; {len(problems)} file(s) there could not be trusted" if problems else ""
-    named = "" if suite is None else f" --suite {suite}"
-    return NothingToShowError(
-        f"No records{of} under {results / 'records'}{untrusted}. "
-        f"Run: vlpbench run --method sista,random --tasks all{named} --results {results}"
-    )

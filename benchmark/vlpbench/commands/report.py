@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ from rich.console import Console
 
 from vlpbench.canonical import writable_folder, write_text
 from vlpbench.commands.contests import build_contests
-from vlpbench.errors import NothingToShowError, VlpbenchError
+from vlpbench.commands.emptiness import no_records
+from vlpbench.errors import VlpbenchError
 from vlpbench.record import Record
 from vlpbench.registry import REGISTRY
 from vlpbench.store import RecordStore
@@ -47,7 +47,7 @@ def report(
     for problem in problems:
         console.print(f"left out: {problem}", markup=False, highlight=False)
     if not records:
-        raise _nothing(problems, suite, results)
+        raise no_records(suite, problems, results)
     writable_folder(out.parent)
     write_text(out, _page(Source(store, records, problems, data, samples, plugins), console))
     console.print(f"{out}: {len(records):,} records, {out.stat().st_size / 1e6:.1f} MB", highlight=False)
@@ -81,7 +81,7 @@ def _page(source: Source, console: Console) -> str:
         console, f"{len(source.records):,} records: {source.samples:,} bootstrap samples of their test patients"
     ):
         resampler.prefetch(source.records)
-    with _stage(console, "figures, tables and comparisons"), _lasting_memory():
+    with _stage(console, "figures, tables and comparisons"):
         drawing = start_drawing(source.records, resampler, data=source.data, plugins=source.plugins)
         blocks = [block for layout in layouts for block in build_blocks(source.records, layout, titles)]
         contents = gather(
@@ -103,24 +103,3 @@ def _stage(console: Console, title: str) -> Iterator[None]:
     console.print(f"{title} …", markup=False, highlight=False)
     with console.status(title):
         yield
-
-
-@contextmanager
-def _lasting_memory() -> Iterator[None]:
-    """Keep what is in memory from being looked through: statsmodels collects garbage at every correction."""
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
-def _nothing(problems: Sequence[str], suite: str | None, results: Path) -> NothingToShowError:
-    """Why there is no report, and what to run."""
-    of = "" if suite is None else f" of the suite {suite}"
-    untrusted = f"; {len(problems)} file(s) there could not be trusted" if problems else ""
-    named = "" if suite is None else f" --suite {suite}"
-    return NothingToShowError(
-        f"No records{of} under {results / 'records'}{untrusted}. "
-        f"Run: vlpbench run --method sista,random --tasks all{named} --results {results}"
-    )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from typing import Any
 
 from vlpbench.record import Record
 from vlpbench.report.naming import method_title
-from vlpbench.reproduction import recorded_settings, run_command
-from vlpbench.suite import Suite
+from vlpbench.reproduction import run_command
 from vlpbench.table.layout import Layout
 from vlpbench.table.titles import Titles
 
@@ -74,7 +72,7 @@ def _row(record: Record, layouts: Sequence[Layout], titles: Titles, indices: dic
         "value": _rounded(record.metrics.get(record.headline)),
         "seconds": record.provenance.get("wall_seconds"),
         "metrics": names,
-        "command": make_command(record, titles.suite(spec.suite)),
+        "command": run_command(record, titles.suite(spec.suite)),
         "suite": spec.suite,
         "protocol": spec.protocol,
         "pretrain_seed": spec.pretrain_seed,
@@ -90,18 +88,6 @@ def _row(record: Record, layouts: Sequence[Layout], titles: Titles, indices: dic
         *(_rounded(record.metrics[name]) for name in names),
     ]
     return row
-
-
-def make_command(record: Record, suite: Suite | None) -> str:
-    """The full command that makes a record; of one that no head was trained for, the one that scores heat maps."""
-    spec = record.spec
-    if spec.fraction:
-        return run_command(record, suite)
-    words = [
-        "vlpbench", "heatmap", "--score", "--method", spec.method, "--suite", spec.suite, "--arch", spec.arch,
-        "--image-size", str(spec.image_size), "--pretrain-seed", str(spec.pretrain_seed),
-    ]  # fmt: skip
-    return shlex.join([*words, *(word for text in recorded_settings(record, suite) for word in ("--set", text))])
 
 
 def metric_title(task: str, metric: str, layouts: Sequence[Layout]) -> str:

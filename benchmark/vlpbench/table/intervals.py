@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -48,13 +47,8 @@ def add_intervals(block: Block, resampler: Resampler) -> Block:
     )
     grid = [[_with_interval(cell, resampler) if row.counted else cell for cell in row.cells] for row in block.rows]
     tests: set[str] = set()
-    # every correction of p-values collects garbage, which walks through all records unless they are set aside
-    gc.freeze()
-    try:
-        for rivals, column in _rivalries(block.rows):
-            tests |= _mark_ties(grid, rivals, column, resampler)
-    finally:
-        gc.unfreeze()
+    for rivals, column in _rivalries(block.rows):
+        tests |= _mark_ties(grid, rivals, column, resampler)
     sampling = Sampling(
         samples=resampler.samples,
         level=LEVEL,
